@@ -1,0 +1,28 @@
+"""gunicorn: gevent workers that share what was loaded before they were forked."""
+
+from gevent import monkey
+
+monkey.patch_all()  # before psycopg and redis are imported: their waiting then lets others work
+
+import os  # noqa: E402
+
+worker_class = "gevent"
+worker_connections = 1000
+preload_app = True
+timeout = 30
+graceful_timeout = 20
+keepalive = 30
+max_requests = 0
+limit_request_line = 4094
+limit_request_fields = 60
+limit_request_field_size = 8190
+control_socket_disable = True
+accesslog = None
+errorlog = "-"
+forwarded_allow_ips = "127.0.0.1" if int(os.environ.get("PROXY_HOPS") or 0) else ""
+
+
+def when_ready(server):  # type: ignore[no-untyped-def]
+    import gc
+
+    gc.freeze()  # what is loaded stays shared between the workers

@@ -1,0 +1,16 @@
+"""Thin Celery tasks: a name from the timetable, nothing else."""
+
+from flask import current_app
+
+from server.jobs.celery_app import celery
+from server.jobs.timetable import BY_NAME
+
+
+@celery.task(name="run-job")
+def run_job(name: str) -> int:
+    """Run one row of the timetable; answers how much there was to do."""
+    with celery.flask_app.app_context():  # type: ignore[attr-defined]
+        done = BY_NAME[name].run()
+        if done:
+            current_app.logger.info("%s: %d", name, done)
+        return done

@@ -1,0 +1,31 @@
+"""Everything that happens by itself. Each row can be run by hand (`frontdesk job NAME`); each may run twice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from server.jobs import letters
+from server.services import booking, housekeeping
+
+
+@dataclass(frozen=True)
+class Job:
+    """`every_seconds`: the rhythm of the clock; `run` answers how much there was to do."""
+
+    name: str
+    every_seconds: int
+    run: Callable[[], int]
+    what: str
+
+
+TIMETABLE: tuple[Job, ...] = (
+    Job(
+        "free-expired-holds",
+        15,
+        booking.free_expired_holds,
+        "Held times that nobody booked become free rows.",
+    ),
+    Job("send-letters", 15, letters.send_due, "Sends what is due; the broker may have lost the wake-up call."),
+    Job("forget-idempotency-keys", 3600, housekeeping.forget_idempotency_keys, "Answers older than 48 hours."),
+    Job("forget-refresh-tokens", 86400, housekeeping.forget_refresh_tokens, "Tokens that expired a month ago."),
+)
+BY_NAME = {job.name: job for job in TIMETABLE}

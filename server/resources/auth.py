@@ -1,0 +1,102 @@
+"""Identity: register, confirm, sign in, rotate. Nothing here tells whether an address is known."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import current_app
+from flask.views import MethodView
+from flask_jwt_extended import create_access_token, create_refresh_token, get_jwt, verify_jwt_in_request
+from flask_smorest import Blueprint
+
+from server.resources.schemas.auth import (
+    AcceptedSchema,
+    ConfirmSchema,
+    LoginSchema,
+    RegisterSchema,
+    TokensSchema,
+)
+from server.services import access, accounts, tokens
+from server.utils.tokens import new_secret
+from server.web.guards import anyone_by_api, guard
+from server.web.identity import current_actor
+from server.web.limits import register_limit, sign_in_limits
+
+auth = Blueprint("auth", __name__, url_prefix="/api/v1/auth", description="Accounts and tokens")
+guard(auth, anyone_by_api)
+
+
+@auth.route("/register")
+class Register(MethodView):
+    decorators = [register_limit]
+
+    @auth.arguments(RegisterSchema)
+    @auth.response(202, AcceptedSchema)
+    def post(self, body: dict[str, Any]) -> dict[str, str]:
+        """Register a patient
+
+        The answer is the same whether or not the e-mail is known; a letter says what comes next.
+        """
+        accounts.register_patient(**body, actor=current_actor())
+        return {"detail": "A letter is on its way to this address."}
+
+
+@auth.route("/confirm")
+class Confirm(MethodView):
+    decorators = [register_limit]
+
+    @auth.arguments(ConfirmSchema)
+    @auth.response(204)
+    def post(self, body: dict[str, str]) -> None:
+        """Confirm the e-mail address with the token of the letter"""
+        accounts.confirm_account(body["token"], actor=current_actor())
+
+
+@auth.route("/login")
+class Login(MethodView):
+    decorators = sign_in_limits
+
+    @auth.arguments(LoginSchema)
+    @auth.response(200, TokensSchema)
+    def post(self, body: dict[str, str]) -> dict[str, Any]:
+        """Sign in: an access token and a refresh token"""
+        actor = current_actor()
+        user = accounts.check_password(email=body["email"], password=body["password"], actor=actor)
+        secret = new_secret()
+        family_id = tokens.begin_family(user.id, secret=secret, lifetime=_refresh_lifetime(), actor=actor)
+        return _pair(user.id, family_id, secret)
+
+
+@auth.route("/refresh")
+class Refresh(MethodView):
+    @auth.response(200, TokensSchema)
+    def post(self) -> dict[str, Any]:
+        """A new pair for a refresh token
+
+        The refresh token is sent as Bearer and is used up. One that comes twice ends the whole sign-in.
+        """
+        verify_jwt_in_request(refresh=True)
+        claims = get_jwt()
+        user_id, family_id, secret = UUID(claims["sub"]), UUID(claims["fam"]), new_secret()
+        tokens.rotate(
+            family_id=family_id,
+            old_secret=claims["sec"],
+            new_secret=secret,
+            lifetime=_refresh_lifetime(),
+            actor=current_actor(),
+        )
+        access.actor_for(user_id, family_id=family_id)  # the account may have been switched off meanwhile
+        return _pair(user_id, family_id, secret)
+
+
+def _refresh_lifetime() -> timedelta:
+    return current_app.config["JWT_REFRESH_TOKEN_EXPIRES"]
+
+
+def _pair(user_id: UUID, family_id: UUID, secret: str) -> dict[str, Any]:
+    family = {"fam": str(family_id)}
+    return {
+        "access_token": create_access_token(str(user_id), additional_claims=family),
+        "refresh_token": create_refresh_token(str(user_id), additional_claims={**family, "sec": secret}),
+        "expires_in": int(current_app.config["JWT_ACCESS_TOKEN_EXPIRES"].total_seconds()),
+    }

@@ -1,0 +1,173 @@
+"""Accounts: registering, confirming, checking a password. The same commands serve the pages and the API."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from email_validator import EmailNotValidError, validate_email
+from flask_security import hash_password, verify_and_update_password
+from flask_security.confirmable import confirm_email_token_status
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from server.errors import DomainError, Invalid
+from server.extensions import db
+from server.models import Patient, Role, User
+from server.services import access, audit, outbox
+from server.services.access import Actor
+from server.services.transaction import atomic
+from server.utils import clock
+from server.utils.text import clean_line
+
+MIN_PASSWORD, MAX_PASSWORD = 12, 200
+
+
+class InvalidCredentials(DomainError):
+    """One answer for every reason, so that nobody learns which addresses are known."""
+
+    status, slug, title = 401, "invalid-credentials", "E-mail or password is wrong"
+
+
+def register_patient(
+    *,
+    email: str,
+    password: str,
+    given_name: str,
+    family_name: str,
+    birth_date: date,
+    actor: Actor,
+    phone: str = "",
+    language: str = "en",
+) -> None:
+    """Make an account and a patient, and send the letter that confirms the address.
+
+    A known address gets a letter saying so instead, and the caller the same answer in about the same time.
+    Raises Invalid with a sentence for each field that is wrong.
+    """
+    address = _checked(
+        email=email, password=password, given_name=given_name, family_name=family_name, birth_date=birth_date
+    )
+    hashed = hash_password(password)  # before looking, so that both ways take as long
+    with atomic():
+        user = _add_user(address, hashed, name=f"{clean_line(given_name)} {clean_line(family_name)}", language=language)
+        if user is None:
+            known = db.session.scalars(select(User).where(User.email == address)).one()
+            outbox.post("account-exists" if known.confirmed_at else "account-confirm", user_id=known.id)
+            return
+        patient = Patient(
+            user_id=user.id,
+            given_name=clean_line(given_name),
+            family_name=clean_line(family_name),
+            birth_date=birth_date,
+            email=address,
+            phone=clean_line(phone) or None,
+            language=language,
+        )
+        db.session.add(patient)
+        db.session.flush()
+        audit.record("account.registered", actor=actor, object_type="User", object_id=user.id, patient_id=patient.id)
+        outbox.post("account-confirm", user_id=user.id)
+
+
+def _add_user(email: str, hashed: str, **more: Any) -> User | None:
+    """The new account with the role of a patient; None when the address is taken."""
+    role = db.session.scalars(select(Role).where(Role.name == access.PATIENT)).one()
+    user = User(email=email, password=hashed, roles=[role], **more)
+    try:
+        with db.session.begin_nested():
+            db.session.add(user)
+    except IntegrityError:
+        return None
+    return user
+
+
+def create_administrator(*, email: str, password: str, name: str) -> UUID:
+    """The first way in, from the command line. Raises Invalid."""
+    address = _checked(email=email, password=password)
+    with atomic():
+        if db.session.scalar(select(User.id).where(User.email == address)):
+            raise Invalid("There is an account with this address already.", errors={"email": ["It is taken."]})
+        role = db.session.scalars(select(Role).where(Role.name == access.ADMINISTRATOR)).one()
+        user = User(
+            email=address,
+            password=hash_password(password),
+            name=clean_line(name),
+            roles=[role],
+            confirmed_at=clock.now(),
+        )
+        db.session.add(user)
+        db.session.flush()
+        audit.record("account.created", actor=access.SYSTEM, object_type="User", object_id=user.id)
+    return user.id
+
+
+def confirm_account(token: str, *, actor: Actor) -> UUID:
+    """Confirm the address that the letter went to; doing it twice is no error. Raises Invalid."""
+    expired, invalid, user = confirm_email_token_status(token)
+    if user is None or expired or invalid:
+        raise Invalid(
+            "This link is not valid any more. Sign in to get a new one.",
+            errors={"token": ["Not valid any more."]},
+        )
+    with atomic():
+        if user.confirmed_at is None:
+            user.confirmed_at = clock.now()
+            audit.record("account.confirmed", actor=actor, object_type="User", object_id=user.id)
+    return user.id
+
+
+def check_password(*, email: str, password: str, actor: Actor) -> User:
+    """The account of these credentials.
+
+    Raises InvalidCredentials for an unknown address, a wrong password, an account that is switched off or
+    not confirmed. A password is hashed in each of these cases, so that the time does not tell them apart.
+    """
+    with atomic():
+        user = db.session.scalars(select(User).where(User.email == email.strip().lower())).one_or_none()
+        if user is None or not user.password:
+            hash_password(password)
+            right = False
+        else:
+            right = bool(verify_and_update_password(password, user))
+        accepted = user is not None and right and user.active and user.confirmed_at is not None
+        audit.record(
+            "account.signed-in",
+            actor=actor,
+            object_type="User",
+            object_id=user.id if user else None,
+            outcome="success" if accepted else "refused",
+        )
+    if not accepted or user is None:
+        raise InvalidCredentials("The e-mail address or the password is wrong, or the address is not confirmed yet.")
+    return user
+
+
+def _checked(
+    *,
+    email: str,
+    password: str,
+    given_name: str = "x",
+    family_name: str = "x",
+    birth_date: date | None = None,
+) -> str:
+    """The address in its stored form. Raises Invalid with every field that is wrong."""
+    errors: dict[str, list[str]] = {}
+    address = ""
+    try:
+        address = validate_email(email, check_deliverability=False).normalized.lower()
+    except EmailNotValidError as problem:
+        errors["email"] = [str(problem)]
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        errors["password"] = [f"Choose {MIN_PASSWORD} to {MAX_PASSWORD} characters."]
+    elif password.strip().lower() in (address, address.partition("@")[0]) or len(set(password)) < 5:
+        errors["password"] = ["This is too easy to guess."]
+    for name, value in (("given_name", given_name), ("family_name", family_name)):
+        if not clean_line(value):
+            errors[name] = ["Please fill this in."]
+        elif len(clean_line(value)) > 100:
+            errors[name] = ["At most 100 characters."]
+    if birth_date is not None and not date(1900, 1, 1) <= birth_date <= clock.today("UTC"):
+        errors["birth_date"] = ["This is not a date of birth."]
+    if errors:
+        raise Invalid("Some of what was sent is not right.", errors=errors)
+    return address

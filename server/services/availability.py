@@ -1,0 +1,304 @@
+"""Free times, computed and never stored, and why a time is not free.
+
+Opening hours are wall time; PostgreSQL makes them instants with the location's zone (a bound that a clock
+change repeats means its second reading, one that it skips moves forward by the gap), joins adjoining
+hours into a multirange, and takes closures and occupied time away.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, text
+
+from server.errors import Invalid, NotVisible
+from server.extensions import db
+from server.models import OCCUPIES
+from server.services.access import Actor
+from server.utils import clock
+from server.utils.text import minutes_in_words
+
+MAX_DAYS = 62
+
+# Opening hours of [:lo, :hi) as multiranges, one row for each practitioner, location and room. A zone is at
+# most 14 hours from UTC, so the local dates of a span lie within one day of its UTC dates.
+_HOURS = """
+    SELECT s.practitioner_id, s.location_id, s.room_id, range_agg(tstzrange(bound.lo, bound.hi)) AS hours
+      FROM schedules s
+      JOIN schedule_services offered ON offered.schedule_id = s.id AND offered.service_id = :service_id
+      JOIN practitioners p ON p.id = s.practitioner_id AND p.is_active
+      JOIN locations l ON l.id = s.location_id AND l.is_active
+     CROSS JOIN LATERAL generate_series(({lo} AT TIME ZONE 'UTC')::date - 1, ({hi} AT TIME ZONE 'UTC')::date + 1,
+                                        interval '1 day') AS at_midnight
+     CROSS JOIN LATERAL (SELECT at_midnight::date AS on_date) AS local_day
+     CROSS JOIN LATERAL (SELECT (on_date + s.starts_at) AT TIME ZONE l.time_zone AS lo,
+                                (on_date + s.ends_at) AT TIME ZONE l.time_zone AS hi) AS bound
+     WHERE extract(isodow FROM on_date) = s.weekday
+       AND on_date >= s.valid_from AND (s.valid_until IS NULL OR on_date <= s.valid_until)
+       AND (date_trunc('week', on_date)::date - date_trunc('week', s.valid_from)::date) / 7 % s.every_n_weeks = 0
+       AND (CAST(:practitioner_id AS uuid) IS NULL OR s.practitioner_id = :practitioner_id)
+       AND (CAST(:location_id AS uuid) IS NULL OR s.location_id = :location_id)
+       AND bound.lo < bound.hi
+     GROUP BY s.practitioner_id, s.location_id, s.room_id
+"""
+
+# What stands in the way of one row of hours, within [{lo}, {hi}).
+_IN_THE_WAY = f"""
+     CROSS JOIN LATERAL (
+        SELECT coalesce(range_agg(c.during), '{{{{}}}}') AS closed FROM closures c
+         WHERE c.during && tstzrange({{lo}}, {{hi}})
+           AND (c.practitioner_id IS NULL OR c.practitioner_id = h.practitioner_id)
+           AND (c.location_id IS NULL OR c.location_id = h.location_id)) AS closures
+     CROSS JOIN LATERAL (
+        SELECT coalesce(range_agg(a.occupied), '{{{{}}}}') AS busy FROM appointments a
+         WHERE a.practitioner_id = h.practitioner_id AND a.occupied && tstzrange({{lo}}, {{hi}}) AND a.{OCCUPIES}
+           AND (a.status <> 'proposed' OR a.hold_expires_at > statement_timestamp())
+           AND a.id IS DISTINCT FROM CAST(:ignore_id AS uuid)) AS own
+     CROSS JOIN LATERAL (
+        SELECT coalesce(range_agg(a.occupied), '{{{{}}}}') AS room_busy FROM appointments a
+         WHERE h.room_id IS NOT NULL AND a.room_id = h.room_id AND a.occupied && tstzrange({{lo}}, {{hi}}) AND a.{OCCUPIES}
+           AND (a.status <> 'proposed' OR a.hold_expires_at > statement_timestamp())
+           AND a.id IS DISTINCT FROM CAST(:ignore_id AS uuid)) AS rooms
+"""
+
+# One pass over the span in chunks, in order of time: with a limit it stops at the chunk that fills it, so
+# that "the first free time of any of a thousand practitioners" looks at one day and not at thirty.
+_SEARCH = text(f"""
+    WITH service AS (
+        SELECT make_interval(mins => duration_minutes) AS duration, make_interval(mins => step_minutes) AS step,
+               make_interval(mins => buffer_before_minutes) AS before, make_interval(mins => buffer_after_minutes) AS after,
+               greatest(CAST(:from_at AS timestamptz), statement_timestamp() + CASE WHEN :as_staff THEN interval '0'
+                        ELSE make_interval(mins => minimum_notice_minutes) END) AS lo,
+               CASE WHEN :as_staff THEN CAST(:to_at AS timestamptz) ELSE
+                    least(CAST(:to_at AS timestamptz), statement_timestamp() + make_interval(days => horizon_days)) END AS hi
+          FROM healthcare_services WHERE id = :service_id
+    )
+    SELECT * FROM (
+        SELECT free.*
+          FROM service
+         CROSS JOIN LATERAL generate_series(service.lo, service.hi, make_interval(days => :chunk_days)) AS chunk_lo
+         CROSS JOIN LATERAL (SELECT least(chunk_lo + make_interval(days => :chunk_days), service.hi) AS chunk_hi) AS chunk
+         CROSS JOIN LATERAL (
+            SELECT start, start + duration AS "end", h.practitioner_id, h.location_id, h.room_id
+              FROM ({_HOURS.format(lo="chunk_lo", hi="chunk_hi")}) AS h
+              {_IN_THE_WAY.format(lo="chunk_lo - interval '1 day'", hi="chunk_hi + interval '2 days'")}
+             CROSS JOIN LATERAL unnest(h.hours) AS opening
+             CROSS JOIN LATERAL generate_series(lower(opening), upper(opening) - duration, step) AS start
+             WHERE start >= chunk_lo AND start < chunk_hi
+               AND (h.hours - closed) @> tstzrange(start, start + duration)
+               AND NOT busy && tstzrange(start - before, start + duration + after)
+               AND NOT room_busy && tstzrange(start - before, start + duration + after)
+             ORDER BY start, h.practitioner_id
+         ) AS free
+         LIMIT :limit
+    ) AS first
+    ORDER BY start, practitioner_id
+""")
+
+# Everything the rules ask about one start with one practitioner, in one row (of the best fitting hours).
+_FACTS = text(
+    f"""
+    SELECT service.*, make_interval(mins => service.minimum_notice_minutes) AS notice, now.at AS now,
+           p.id AS practitioner_id, p.name AS practitioner_name, p.is_active AS practitioner_is_active,
+           wanted.during, wanted.occupied, best.*, l.id AS place_id, l.time_zone,
+           EXISTS (SELECT FROM schedules s JOIN schedule_services o ON o.schedule_id = s.id
+                    WHERE s.practitioner_id = p.id AND o.service_id = service.id
+                      AND (CAST(:location_id AS uuid) IS NULL OR s.location_id = :location_id)) AS is_offered
+      FROM healthcare_services service
+      JOIN practitioners p ON p.id = :practitioner_id
+     CROSS JOIN LATERAL (SELECT statement_timestamp() AS at) AS now
+     CROSS JOIN LATERAL (
+        SELECT CAST(:start AS timestamptz) AS start, make_interval(mins => service.duration_minutes) AS duration) AS moment
+     CROSS JOIN LATERAL (
+        SELECT tstzrange(start, start + duration) AS during,
+               tstzrange(start - make_interval(mins => service.buffer_before_minutes),
+                         start + duration + make_interval(mins => service.buffer_after_minutes)) AS occupied) AS wanted
+      LEFT JOIN LATERAL (
+        SELECT h.location_id, h.room_id, h.hours @> wanted.during AS is_open, closed && wanted.during AS is_closed,
+               busy && wanted.during AS is_busy, busy && wanted.occupied AS is_buffered,
+               room_busy && wanted.occupied AS is_room_busy,
+               (SELECT extract(epoch FROM start - lower(opening)) %% (service.step_minutes * 60) = 0
+                  FROM unnest(h.hours) AS opening WHERE opening @> start) AS is_on_step
+          FROM ({_HOURS.format(lo="wanted.start_at", hi="wanted.start_at")}) AS h
+          {_IN_THE_WAY.format(lo="lower(wanted.occupied)", hi="upper(wanted.occupied)")}
+         ORDER BY h.hours @> wanted.during DESC, closed && wanted.during, room_busy && wanted.occupied
+         LIMIT 1) AS best ON true
+      LEFT JOIN locations l ON l.id = coalesce(best.location_id, CAST(:location_id AS uuid),
+           (SELECT s.location_id FROM schedules s WHERE s.practitioner_id = p.id ORDER BY s.id LIMIT 1))
+     WHERE service.id = :service_id AND service.is_active
+""".replace("wanted.start_at", "moment.start").replace("%%", "%")
+)
+
+# Reason codes that a member of staff may set aside with a reason of their own.
+OVERRIDABLE = frozenset({"outside-hours", "closure", "not-offered", "notice", "horizon", "limit"})
+TAKEN = frozenset({"busy", "buffer", "room"})
+
+
+@dataclass(frozen=True)
+class FreeTime:
+    """A bookable time: [start, end), instants in UTC."""
+
+    start: datetime
+    end: datetime
+    practitioner_id: UUID
+    location_id: UUID
+    service_id: UUID
+
+    def as_json(self) -> dict[str, str]:
+        """The contract's shape of a free time."""
+        return {
+            "start": self.start.isoformat().replace("+00:00", "Z"),
+            "end": self.end.isoformat().replace("+00:00", "Z"),
+            "practitioner_id": str(self.practitioner_id),
+            "location_id": str(self.location_id),
+            "service_id": str(self.service_id),
+        }
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a time cannot be booked: a code of the contract and a sentence that names nobody."""
+
+    code: str
+    detail: str
+
+
+def search(
+    service_id: UUID,
+    *,
+    from_at: datetime,
+    to_at: datetime,
+    practitioner_id: UUID | None = None,
+    location_id: UUID | None = None,
+    limit: int = 50,
+    as_staff: bool = False,
+    ignore_id: UUID | None = None,
+) -> list[FreeTime]:
+    """The first `limit` free times of a service with start in [from_at, to_at), in order.
+
+    For patients within the service's notice and horizon (`as_staff` sets these two aside). `ignore_id`:
+    an appointment that does not count, because it is the one to be moved. Raises Invalid beyond 62 days.
+    """
+    if to_at - from_at > timedelta(days=MAX_DAYS):
+        raise Invalid(
+            f"Ask for at most {MAX_DAYS} days at once.",
+            errors={"to": [f"At most {MAX_DAYS} days after `from`."]},
+        )
+    rows = db.session.execute(
+        _SEARCH,
+        {
+            "service_id": service_id,
+            "practitioner_id": practitioner_id,
+            "location_id": location_id,
+            "from_at": from_at,
+            "to_at": to_at,
+            "limit": limit,
+            "chunk_days": 1 if practitioner_id is None else 8,
+            "as_staff": as_staff,
+            "ignore_id": ignore_id,
+        },
+    )
+    return [
+        FreeTime(
+            clock.local(row.start, "UTC"),
+            clock.local(row.end, "UTC"),
+            row.practitioner_id,
+            row.location_id,
+            service_id,
+        )
+        for row in rows
+    ]
+
+
+def facts(
+    service_id: UUID,
+    *,
+    practitioner_id: UUID,
+    start: datetime,
+    location_id: UUID | None = None,
+    ignore_id: UUID | None = None,
+) -> Row[Any]:
+    """What the rules need to know about one start, in one statement.
+
+    Raises NotVisible when there is no such (active) service or no such practitioner.
+    """
+    row = db.session.execute(
+        _FACTS,
+        {
+            "service_id": service_id,
+            "practitioner_id": practitioner_id,
+            "location_id": location_id,
+            "start": start,
+            "ignore_id": ignore_id,
+        },
+    ).one_or_none()
+    if row is None:
+        raise NotVisible("There is no such service or practitioner.")
+    return row
+
+
+def reasons(found: Row[Any], *, start: datetime, actor: Actor) -> list[Reason]:
+    """Every rule that forbids this start, from `facts`; empty when it is free for this actor.
+
+    Notice, horizon and "only through the clinic" bind patients; staff may always use them.
+    """
+    out: list[Reason] = []
+    if not (found.is_offered and found.practitioner_is_active):
+        out.append(Reason("not-offered", "This practitioner does not offer this service there."))
+    elif not found.is_open:
+        out.append(Reason("outside-hours", "The practitioner has no opening hours for this service then."))
+    elif not found.is_on_step:
+        out.append(Reason("not-offered", f"Times for this service start every {minutes_in_words(found.step_minutes)}."))
+    if found.capacity > 1:
+        out.append(Reason("not-offered", "This service is held as a group session."))
+    if found.is_closed:
+        out.append(Reason("closure", "The clinic or the practitioner is away then."))
+    if found.is_busy:
+        out.append(Reason("busy", "This time is taken."))
+    elif found.is_buffered:
+        out.append(Reason("buffer", "There is too little time before or after another visit."))
+    if found.is_room_busy:
+        out.append(Reason("room", "The room is taken then."))
+    if start <= found.now:
+        out.append(Reason("notice", "This time is in the past."))
+    elif not actor.may("book"):
+        out += _for_patients(found, start)
+    return out
+
+
+def _for_patients(found: Row[Any], start: datetime) -> list[Reason]:
+    out: list[Reason] = []
+    if not found.self_bookable:
+        out.append(Reason("not-offered", "Please call the clinic to book this service."))
+    if start < found.now + found.notice:
+        words = minutes_in_words(found.minimum_notice_minutes)
+        out.append(Reason("notice", f"This service is booked at least {words} ahead."))
+    if start >= found.now + timedelta(days=found.horizon_days):
+        out.append(Reason("horizon", f"This service is booked at most {found.horizon_days} days ahead."))
+    return out
+
+
+def explain(
+    service_id: UUID, *, practitioner_id: UUID, start: datetime, location_id: UUID | None, actor: Actor
+) -> list[Reason]:
+    """Why this start is not free; empty when it is.
+
+    A `start` without offset is wall time at the location: one that a clock change skips is answered with
+    `clock-change`.
+    """
+    if start.tzinfo is not None:
+        found = facts(service_id, practitioner_id=practitioner_id, start=start, location_id=location_id)
+        return reasons(found, start=start, actor=actor)
+    zone = facts(
+        service_id,
+        practitioner_id=practitioner_id,
+        start=start.replace(tzinfo=clock.now().tzinfo),
+        location_id=location_id,
+    ).time_zone
+    zone = zone or "UTC"
+    if not clock.exists(start, zone):
+        return [Reason("clock-change", f"The clocks in {zone} skip this time that day.")]
+    instant = clock.to_instant(start, zone)
+    found = facts(service_id, practitioner_id=practitioner_id, start=instant, location_id=location_id)
+    return reasons(found, start=instant, actor=actor)

@@ -1,0 +1,114 @@
+"""The public directory: locations, services, practitioners; and the change of a service by an administrator."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from server.errors import DomainError, Invalid, NotVisible
+from server.extensions import db
+from server.models import HealthcareService, Location, Practitioner, Schedule, schedule_services
+from server.services import access, audit
+from server.services.access import Actor
+from server.services.transaction import after_commit, atomic
+
+# How to drop the directory from the cache after a change; the factory sets it.
+forget: Callable[[], object] | None = None
+
+
+class Stale(DomainError):
+    status, slug, title = 412, "precondition-failed", "It has changed since you read it"
+
+
+def locations() -> Sequence[Location]:
+    """Active locations by name."""
+    return db.session.scalars(select(Location).where(Location.is_active).order_by(Location.name)).all()
+
+
+def services() -> Sequence[HealthcareService]:
+    """Active services by name."""
+    return db.session.scalars(
+        select(HealthcareService).where(HealthcareService.is_active).order_by(HealthcareService.name)
+    ).all()
+
+
+def practitioners(
+    *, service_id: UUID | None = None, location_id: UUID | None = None, language: str | None = None
+) -> Sequence[Practitioner]:
+    """Active practitioners by name, of one service, location or language."""
+    query = select(Practitioner).where(Practitioner.is_active).order_by(Practitioner.name, Practitioner.id)
+    if language is not None:
+        query = query.where(Practitioner.languages.any(language))
+    if service_id is not None or location_id is not None:
+        hours = select(Schedule.practitioner_id).outerjoin(
+            schedule_services, schedule_services.c.schedule_id == Schedule.id
+        )
+        if service_id is not None:
+            hours = hours.where(schedule_services.c.service_id == service_id)
+        if location_id is not None:
+            hours = hours.where(Schedule.location_id == location_id)
+        query = query.where(Practitioner.id.in_(hours))
+    return db.session.scalars(query).all()
+
+
+def location(location_id: UUID) -> Location:
+    """One active location. Raises NotVisible."""
+    return _one(Location, location_id)
+
+
+def service(service_id: UUID) -> HealthcareService:
+    """One active service. Raises NotVisible."""
+    return _one(HealthcareService, service_id)
+
+
+def practitioner(practitioner_id: UUID) -> Practitioner:
+    """One active practitioner. Raises NotVisible."""
+    return _one(Practitioner, practitioner_id)
+
+
+def update_service(service_id: UUID, changes: dict[str, Any], *, if_version: int, actor: Actor) -> HealthcareService:
+    """Change a service's description and rules, when it is still at `if_version`.
+
+    Raises Stale (412), Invalid, NotAllowed, NotVisible.
+    """
+    with atomic():
+        access.demand("set-up", actor=actor)
+        found = db.session.scalars(
+            select(HealthcareService)
+            .where(HealthcareService.id == service_id, HealthcareService.is_active)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        ).one_or_none()
+        if found is None:
+            raise NotVisible("There is no such service.")
+        if found.version != if_version:
+            raise Stale("The service has changed since you read it. Read it again, then decide.")
+        for name, value in changes.items():
+            setattr(found, name, value)
+        found.version += 1
+        try:
+            db.session.flush()
+        except IntegrityError as error:
+            raise Invalid(_sentence(error), errors={"service": [_sentence(error)]}) from error
+        audit.record("service.changed", actor=actor, object_type="HealthcareService", object_id=found.id)
+        if forget is not None:
+            after_commit(forget)
+    return found
+
+
+def _sentence(error: IntegrityError) -> str:
+    """What a constraint of the table means, in a sentence; its name says it already."""
+    name = getattr(getattr(error.orig, "diag", None), "constraint_name", "") or ""
+    if name.startswith("uq_"):
+        return "Another service has this name."
+    words = name.removeprefix("ck_healthcare_services_").replace("_", " ")
+    return f"This breaks a rule of services: {words}."
+
+
+def _one(table: Any, key: UUID) -> Any:
+    found = db.session.scalars(select(table).where(table.id == key, table.is_active)).one_or_none()
+    if found is None:
+        raise NotVisible("There is nothing here with this id.")
+    return found

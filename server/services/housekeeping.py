@@ -1,0 +1,28 @@
+"""What is kept for a while only."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import delete, func
+
+from server.extensions import db
+from server.models import IdempotencyKey, RefreshToken
+from server.services.transaction import atomic
+
+IDEMPOTENCY_KEYS_FOR = timedelta(hours=48)
+REFRESH_TOKENS_FOR = timedelta(days=30)
+
+
+def forget_idempotency_keys() -> int:
+    """Delete remembered answers after two days; returns how many."""
+    return _delete(delete(IdempotencyKey).where(IdempotencyKey.created_at < func.now() - IDEMPOTENCY_KEYS_FOR))
+
+
+def forget_refresh_tokens() -> int:
+    """Delete refresh tokens a month after they expired; until then a reuse is noticed."""
+    return _delete(delete(RefreshToken).where(RefreshToken.expires_at < func.now() - REFRESH_TOKENS_FOR))
+
+
+def _delete(statement: Any) -> int:
+    with atomic():
+        return int(db.session.execute(statement).rowcount)  # type: ignore[attr-defined]

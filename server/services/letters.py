@@ -1,0 +1,146 @@
+"""Letters, composed from ids at the moment they leave, after checking that they are still true.
+
+A letter is a folder of templates/email: subject.txt, body.txt, body.html. An undefined name is an error,
+never an empty place in a letter.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import css_inline
+from flask_security.confirmable import generate_confirmation_token
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy import select
+
+from server.extensions import db
+from server.models import Appointment, OutboxMessage, Patient, Status, User
+from server.services import access
+from server.services.outbox import NoLongerTrue, Undeliverable
+from server.settings import Settings
+from server.utils import clock
+from server.utils.ical import appointment_calendar
+
+FOLDER = Path(__file__).parent.parent / "templates" / "email"
+
+
+@dataclass(frozen=True)
+class Letter:
+    """Ready to send. `calendar` is iCalendar text for `calendar_method`, or empty."""
+
+    to: str
+    subject: str
+    text: str
+    html: str
+    calendar: str = ""
+    calendar_method: str = ""
+
+
+def compose(message_id: UUID, *, settings: Settings) -> Letter:
+    """The letter of one outbox row. Raises NoLongerTrue when it has been overtaken, Undeliverable without an address."""
+    message = db.session.get_one(OutboxMessage, message_id, populate_existing=True)
+    return COMPOSERS[message.letter](message, settings)
+
+
+def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
+    appointment = db.session.scalars(
+        select(Appointment)
+        .where(Appointment.id == message.appointment_id)
+        .options(*access.WITH_NAMES)
+        .execution_options(populate_existing=True)
+    ).one()
+    cancelled = message.letter == "appointment-cancelled"
+    if appointment.sequence != message.sequence or (appointment.status == Status.CANCELLED) != cancelled:
+        raise NoLongerTrue("The appointment has changed since.")
+    patient: Patient = appointment.patient  # type: ignore[assignment]
+    if not patient.email:
+        raise Undeliverable("The patient has no e-mail address.")
+    zone = appointment.location.time_zone
+    start = clock.local(appointment.start, zone)
+    method = "CANCEL" if cancelled else "REQUEST"
+    calendar = appointment_calendar(
+        appointment_id=appointment.id,
+        start=appointment.start,
+        end=appointment.end,
+        time_zone=zone,
+        sequence=appointment.sequence,
+        changed_at=appointment.updated_at,
+        summary=f"Visit at {settings.clinic_name}",
+        place=f"{appointment.location.name}, {appointment.location.address}".strip(", "),
+        organizer=settings.mail_sender,
+        attendee=patient.email,
+        cancelled=cancelled,
+        method=method,
+    )
+    return _render(
+        message.letter,
+        to=patient.email,
+        settings=settings,
+        calendar=calendar,
+        calendar_method=method,
+        greeting=patient.given_name,
+        day=f"{start:%A}, {start.day} {start:%B %Y}",
+        time=f"{start:%H:%M}",
+        zone=zone.rpartition("/")[2].replace("_", " "),
+        minutes=appointment.service.duration_minutes,
+        practitioner=appointment.practitioner.name,
+        location=appointment.location,
+        link=f"{settings.base_url}/visits/{appointment.id}",
+    )
+
+
+def _about_account(message: OutboxMessage, settings: Settings) -> Letter:
+    user = db.session.get_one(User, message.user_id, populate_existing=True)
+    if message.letter == "account-confirm" and user.confirmed_at is not None:
+        raise NoLongerTrue("The address is confirmed.")
+    link = f"{settings.base_url}/login"
+    if message.letter == "account-confirm":
+        link = f"{settings.base_url}/confirm/{generate_confirmation_token(user)}"
+    return _render(message.letter, to=user.email, settings=settings, greeting=user.name, link=link)
+
+
+COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
+    "appointment-booked": _about_appointment,
+    "appointment-moved": _about_appointment,
+    "appointment-cancelled": _about_appointment,
+    "account-confirm": _about_account,
+    "account-exists": _about_account,
+}
+
+
+def _render(
+    letter: str, *, to: str, settings: Settings, calendar: str = "", calendar_method: str = "", **context: Any
+) -> Letter:
+    context["clinic"] = settings.clinic_name
+    subject = " ".join(_environment().get_template(f"{letter}/subject.txt").render(context).split())
+    text = _environment().get_template(f"{letter}/body.txt").render(context)
+    html = _environment().from_string(_inlined(letter)).render(context)
+    return Letter(to, subject, text, html, calendar, calendar_method)
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(FOLDER),
+        undefined=StrictUndefined,
+        autoescape=lambda name: name is None or name.endswith(".html"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+@cache
+def _inlined(letter: str) -> str:
+    """The HTML template with its CSS in the elements, once for each letter and not for each mail.
+
+    The layout and the letter are joined first, while what changes is still a placeholder.
+    """
+    layout = (FOLDER / "layout.html").read_text(encoding="utf-8")
+    body = (FOLDER / letter / "body.html").read_text(encoding="utf-8")
+    css = (FOLDER / "letter.css").read_text(encoding="utf-8")
+    inliner = css_inline.CSSInliner(extra_css=css, keep_style_tags=True, load_remote_stylesheets=False)
+    return inliner.inline(layout.replace("<!-- letter -->", body))

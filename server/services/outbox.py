@@ -1,0 +1,151 @@
+"""Letters: written with their cause, delivered by whoever leases them, each with a story.
+
+The row is the promise; the broker only says "look now". A row that nobody was told of is found by the
+sweep of the clock, so a lost broker loses nothing.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, insert, or_, select, update
+
+from server.extensions import db
+from server.models import OutboxMessage
+from server.services.transaction import after_commit, atomic
+from server.utils.tokens import new_id
+
+log = logging.getLogger(__name__)
+
+LEASE = timedelta(minutes=5)
+MAX_ATTEMPTS = 8
+BATCH = 50
+
+# How to hurry the workers; the factory sets it. Nothing is lost while it is missing or fails.
+wake: Callable[[], object] | None = None
+
+
+class Undeliverable(Exception):
+    """The address or the message is wrong for good: another try cannot help."""
+
+
+class NoLongerTrue(Exception):
+    """What the letter would say has been overtaken; it is skipped."""
+
+
+def post(
+    letter: str,
+    *,
+    user_id: UUID | None = None,
+    patient_id: UUID | None = None,
+    appointment_id: UUID | None = None,
+    sequence: int = 0,
+) -> None:
+    """Write a letter into the current transaction and hurry it after the commit."""
+    db.session.execute(
+        insert(OutboxMessage).values(
+            values(
+                letter,
+                user_id=user_id,
+                patient_id=patient_id,
+                appointment_id=appointment_id,
+                sequence=sequence,
+            )
+        )
+    )
+    hurry()
+
+
+def values(letter: str, **more: Any) -> dict[str, Any]:
+    """The columns of one letter, for a statement that writes it together with its cause."""
+    return {"id": new_id(), "letter": letter, **more}
+
+
+def hurry() -> None:
+    """Tell the workers after the commit that something is due."""
+    if wake is not None:
+        after_commit(wake)
+
+
+def deliver_due(send: Callable[[UUID], None]) -> int:
+    """Lease and send what is due until nothing is; returns how many were sent.
+
+    `send(message id)` raises NoLongerTrue or Undeliverable to end a message, anything else to have it
+    tried again later. A worker that dies leaves a lease behind, which ends by the database's clock.
+    """
+    sent = 0
+    while leased := _lease():
+        for message_id in leased:
+            sent += _deliver(message_id, send)
+    return sent
+
+
+def _lease() -> list[UUID]:
+    now = func.clock_timestamp()
+    due = (
+        select(OutboxMessage.id)
+        .where(
+            OutboxMessage.outcome.is_(None),
+            OutboxMessage.due_at <= now,
+            or_(OutboxMessage.leased_until.is_(None), OutboxMessage.leased_until < now),
+        )
+        .order_by(OutboxMessage.due_at)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    )
+    with atomic():
+        return list(
+            db.session.scalars(
+                update(OutboxMessage)
+                .where(OutboxMessage.id.in_(due))
+                .values(leased_until=now + LEASE, attempts=OutboxMessage.attempts + 1)
+                .returning(OutboxMessage.id)
+                .execution_options(synchronize_session=False)
+            )
+        )
+
+
+def _deliver(message_id: UUID, send: Callable[[UUID], None]) -> int:
+    try:
+        send(message_id)
+    except NoLongerTrue as reason:
+        _mark(message_id, outcome="skipped", detail=str(reason))
+    except Undeliverable as reason:
+        _mark(message_id, outcome="failed", detail=str(reason))
+    except Exception as error:
+        log.warning("Letter %s could not be sent, it will be tried again: %s", message_id, type(error).__name__)
+        db.session.rollback()
+        _retry_later(message_id, type(error).__name__)
+    else:
+        _mark(message_id, outcome="sent")
+        return 1
+    return 0
+
+
+def _mark(message_id: UUID, *, outcome: str, detail: str = "") -> None:
+    with atomic():
+        db.session.execute(
+            update(OutboxMessage)
+            .where(OutboxMessage.id == message_id)
+            .values(outcome=outcome, outcome_at=func.clock_timestamp(), detail=detail[:200], leased_until=None)
+        )
+
+
+def _retry_later(message_id: UUID, detail: str) -> None:
+    """Half a minute, then twice as long each time; after the last attempt it has failed."""
+    with atomic():
+        attempts = db.session.scalar(select(OutboxMessage.attempts).where(OutboxMessage.id == message_id)) or 0
+        done = attempts >= MAX_ATTEMPTS
+        db.session.execute(
+            update(OutboxMessage)
+            .where(OutboxMessage.id == message_id)
+            .values(
+                leased_until=None,
+                detail=detail[:200],
+                due_at=func.clock_timestamp() + timedelta(seconds=30 * 2 ** max(attempts - 1, 0)),
+                outcome="failed" if done else None,
+                outcome_at=func.clock_timestamp() if done else None,
+            )
+        )

@@ -1,0 +1,56 @@
+"""Patients as their accounts, proxies and the front desk see them."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import or_, select
+
+from server.extensions import db
+from server.models import Patient, RelatedPerson
+from server.services import access, audit
+from server.services.access import Actor
+from server.services.transaction import atomic
+
+
+def patients_of(actor: Actor) -> list[dict[str, Any]]:
+    """The patients an account may act for: {id, name, relationship, may}; itself first."""
+    if not actor.grants:
+        return []
+    rows = db.session.execute(
+        select(Patient, RelatedPerson.relationship_name)
+        .outerjoin(RelatedPerson, (RelatedPerson.patient_id == Patient.id) & (RelatedPerson.user_id == actor.user_id))
+        .where(Patient.id.in_(actor.grants))
+        .order_by(Patient.family_name, Patient.given_name)
+    )
+    listed = [
+        {
+            "id": patient.id,
+            "name": patient.name,
+            "relationship": "self" if patient.id == actor.own_patient_id else (relationship or "proxy"),
+            "may": sorted(actor.grants[patient.id]),
+        }
+        for patient, relationship in rows
+    ]
+    return sorted(listed, key=lambda entry: entry["relationship"] != "self")
+
+
+def find_patients(words: str, *, actor: Actor, limit: int = 20) -> Sequence[Patient]:
+    """Patients whose names begin with these words, in any order; for staff. The search goes on record."""
+    with atomic():
+        access.demand("read", actor=actor)
+        query = select(Patient).order_by(Patient.family_name, Patient.given_name).limit(limit)
+        for word in words.split()[:5]:
+            start = word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+            query = query.where(
+                or_(Patient.given_name.ilike(start), Patient.family_name.ilike(start), Patient.mrn == word)
+            )
+        found = db.session.scalars(query).all()
+        audit.record("patients.searched", actor=actor, object_type="Patient")
+    return found
+
+
+def patient(patient_id: UUID, *, actor: Actor) -> Patient:
+    """One patient this actor may read. Raises NotVisible."""
+    access.patient_id_for(patient_id, actor=actor, to="read")
+    return db.session.get_one(Patient, patient_id)

@@ -1,0 +1,133 @@
+"""Settings: frozen, typed, from the environment (or .env), complete before anything starts.
+
+Every secret NAME may also be given as NAME_FILE, the path of a file that holds it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+SECRETS = {"secret_key", "jwt_secret_key", "database_url", "redis_url", "mail_password", "sentry_dsn"}
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong; the sentences say which, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings. The names in the environment are these in capitals; .env.example says what each is for."""
+
+    secret_key: str
+    jwt_secret_key: str
+    database_url: str
+    redis_url: str
+    base_url: str = "http://127.0.0.1:8000"
+    clinic_name: str = "Frontdesk"
+    trusted_hosts: tuple[str, ...] = ()
+    proxy_hops: int = 0
+    cors_origins: tuple[str, ...] = ()
+    web_workers: int = 2
+    database_pool: int = 10
+    hold_minutes: int = 5
+    access_token_minutes: int = 15
+    refresh_token_days: int = 30
+    mail_server: str = ""
+    mail_port: int = 587
+    mail_username: str = ""
+    mail_password: str = ""
+    mail_use_tls: bool = True
+    mail_sender: str = "Frontdesk <frontdesk@localhost>"
+    mail_folder: str = ""
+    rate_limits: bool = True
+    sentry_dsn: str = ""
+    log_level: str = "INFO"
+    demo: bool = False
+
+    @property
+    def is_https(self) -> bool:
+        return self.base_url.startswith("https://")
+
+    @property
+    def allowed_hosts(self) -> list[str]:
+        """Host names this server answers to: that of `base_url` and `trusted_hosts`."""
+        own = urlsplit(self.base_url).hostname or ""
+        loopback = ["127.0.0.1", "localhost", "[::1]"]
+        return [own, *self.trusted_hosts, *loopback]
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """`database_url` for SQLAlchemy with psycopg 3, whichever of the usual schemes it came with."""
+        _, separator, rest = self.database_url.partition("://")
+        return f"postgresql+psycopg{separator}{rest}"
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from `environ` (os.environ), then `overrides`.
+
+    Raises SettingsError with one sentence for each thing that is missing or wrong.
+    """
+    environ = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    for field in fields(Settings):
+        name = field.name.upper()
+        try:
+            raw = _read(environ, name, secret=field.name in SECRETS)
+            if raw is not None:
+                values[field.name] = _convert(raw, field.type)
+        except (ValueError, OSError) as problem:
+            problems.append(f"{name}: {problem}")
+    values.update(overrides)
+    for needed in ("secret_key", "jwt_secret_key", "database_url", "redis_url"):
+        if not values.get(needed) and not any(p.startswith(needed.upper() + ":") for p in problems):
+            problems.append(f"{needed.upper()} is not set.")
+    problems += _wrong(values)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return Settings(**values)
+
+
+def _read(environ: Mapping[str, str], name: str, *, secret: bool) -> str | None:
+    if secret and (path := environ.get(f"{name}_FILE")):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return environ.get(name)
+
+
+def _convert(raw: str, kind: Any) -> Any:
+    if kind is int:
+        return int(raw)
+    if kind is bool:
+        if raw.lower() in ("1", "true", "yes", "on"):
+            return True
+        if raw.lower() in ("0", "false", "no", "off", ""):
+            return False
+        raise ValueError(f"{raw!r} is neither yes nor no.")
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in raw.split(",") if part.strip())
+    return raw
+
+
+def _wrong(values: Mapping[str, Any]) -> list[str]:
+    found = []
+    for key in ("secret_key", "jwt_secret_key"):
+        if values.get(key) and len(values[key]) < 32:
+            found.append(f"{key.upper()} is too short: 32 characters or more, for example from `openssl rand -hex 32`.")
+    if values.get("secret_key") and values.get("secret_key") == values.get("jwt_secret_key"):
+        found.append("JWT_SECRET_KEY must differ from SECRET_KEY.")
+    if values.get("database_url") and not values["database_url"].startswith(
+        ("postgresql:", "postgres:", "postgresql+psycopg:")
+    ):
+        found.append("DATABASE_URL must be a postgresql:// address: Frontdesk knows one database.")
+    if not values.get("base_url", "http://").startswith(("http://", "https://")):
+        found.append("BASE_URL must start with http:// or https://.")
+    if not 0 < values.get("hold_minutes", 5) <= 60:
+        found.append("HOLD_MINUTES must be between 1 and 60.")
+    if values.get("web_workers", 2) < 1:
+        found.append("WEB_WORKERS must be 1 or more.")
+    if "*" in values.get("cors_origins", ()):
+        found.append("CORS_ORIGINS names each origin; * is not accepted.")
+    return found

@@ -1,0 +1,80 @@
+"""When: weekly hours and what interrupts them (FHIR Schedule). Free times are computed, never stored."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, SmallInteger, String, Table
+from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from server.extensions import Base, db
+from server.tables.columns import Key, Made
+
+if TYPE_CHECKING:
+    from server.tables.clinic import HealthcareService, Location, Room
+    from server.tables.people import Practitioner
+
+schedule_services = Table(
+    "schedule_services",
+    Base.metadata,
+    Column("schedule_id", ForeignKey("schedules.id", ondelete="CASCADE"), primary_key=True),
+    Column("service_id", ForeignKey("healthcare_services.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+
+class Schedule(db.Model):
+    """Hours of a practitioner at a location, for some services: wall time on one weekday (ISO: Monday is 1).
+
+    `every_n_weeks` counts from the week of `valid_from`. Hours past midnight are two rows. With a
+    `room_id`, whatever is booked in these hours occupies that room too.
+    """
+
+    __tablename__ = "schedules"
+    __table_args__ = (
+        CheckConstraint("weekday BETWEEN 1 AND 7", name="weekday_is_iso"),
+        CheckConstraint("ends_at > starts_at", name="ends_after_it_starts"),
+        CheckConstraint("valid_until >= valid_from", name="valid_until_after_from"),
+        CheckConstraint("every_n_weeks BETWEEN 1 AND 52", name="every_n_weeks_is_within_a_year"),
+        Index("ix_schedules_practitioner_id_weekday", "practitioner_id", "weekday"),
+    )
+
+    id: Mapped[Key]
+    practitioner_id: Mapped[UUID] = mapped_column(ForeignKey("practitioners.id"))
+    location_id: Mapped[UUID] = mapped_column(ForeignKey("locations.id"), index=True)
+    room_id: Mapped[UUID | None] = mapped_column(ForeignKey("rooms.id"))
+    weekday: Mapped[int] = mapped_column(SmallInteger)
+    starts_at: Mapped[time]
+    ends_at: Mapped[time]
+    valid_from: Mapped[date]
+    valid_until: Mapped[date | None]
+    every_n_weeks: Mapped[int] = mapped_column(SmallInteger, server_default="1")
+    created_at: Mapped[Made]
+    practitioner: Mapped[Practitioner] = relationship(back_populates="schedules")
+    location: Mapped[Location] = relationship()
+    room: Mapped[Room | None] = relationship()
+    services: Mapped[list[HealthcareService]] = relationship(secondary=schedule_services)
+
+
+class Closure(db.Model):
+    """Leave, a holiday or a block: of one practitioner, of one location, or of everybody when both are empty."""
+
+    __tablename__ = "closures"
+    __table_args__ = (
+        CheckConstraint("kind IN ('leave', 'holiday', 'block')", name="kind_is_known"),
+        CheckConstraint(
+            "NOT isempty(during) AND NOT lower_inf(during) AND NOT upper_inf(during)",
+            name="during_is_bounded",
+        ),
+        Index("ix_closures_during", "during", postgresql_using="gist"),
+    )
+
+    id: Mapped[Key]
+    practitioner_id: Mapped[UUID | None] = mapped_column(ForeignKey("practitioners.id"))
+    location_id: Mapped[UUID | None] = mapped_column(ForeignKey("locations.id"))
+    during: Mapped[Range] = mapped_column(TSTZRANGE)
+    kind: Mapped[str] = mapped_column(String(20), server_default="block")
+    reason: Mapped[str] = mapped_column(String(200), server_default="")
+    created_at: Mapped[Made]

@@ -1,0 +1,68 @@
+"""Sign-in on the pages: Flask-Security's views with our commands, letters and audit behind them."""
+
+from typing import Any
+
+from flask import Flask, request, url_for
+from flask_login import user_logged_in, user_logged_out
+from flask_security import MailUtil, SQLAlchemyUserDatastore, current_user
+from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.wrappers import Response
+
+from server.extensions import db, limiter, security
+from server.models import Role, User
+from server.services import audit, outbox, transaction
+from server.services.transaction import atomic
+from server.web.identity import current_actor, plain_visitor
+from server.web.limits import sign_in_limits
+
+
+class Datastore(SQLAlchemyUserDatastore):
+    """Flask-Security's way to the tables; the one place that commits does it for it, too."""
+
+    def commit(self) -> None:
+        transaction.commit()
+
+
+class OutboxMail(MailUtil):
+    """What Flask-Security wants to send goes through the outbox like every letter, so nobody waits for SMTP."""
+
+    LETTERS = {"confirmation_instructions": "account-confirm", "welcome": "account-confirm"}
+
+    def send_mail(self, template: str, *args: Any, user: User, **kwargs: Any) -> None:
+        with atomic():
+            outbox.post(self.LETTERS[template], user_id=user.id)
+
+
+def init_app(app: Flask) -> None:
+    """Bind Flask-Security; its sign-in takes forms only, is limited, and goes on record."""
+    security.init_app(app, Datastore(db, User, Role), mail_util_cls=OutboxMail)
+    for limit in sign_in_limits:
+        app.view_functions["security.login"] = limit(app.view_functions["security.login"])
+    app.before_request(_forms_only)
+    user_logged_in.connect(_signed_in, app)
+    user_logged_out.connect(_signed_out, app)
+    limiter.request_filter(lambda: request.endpoint == "security.login" and request.method != "POST")
+
+
+def after_sign_in() -> Response:
+    """Staff go to the day, everybody else to their visits."""
+    from flask import redirect
+
+    return redirect(url_for("admin.show_day" if current_actor().is_staff else "patient.list_visits"))
+
+
+def _forms_only() -> None:
+    # Flask-Security would read JSON here, and fail on a bare string.
+    if request.blueprint == "security" and request.method == "POST" and request.is_json:
+        raise UnsupportedMediaType("This page takes a form.")
+
+
+def _signed_in(_app: Flask, user: User, **_: Any) -> None:
+    with atomic():
+        audit.record("account.signed-in", actor=plain_visitor(), object_type="User", object_id=user.id)
+
+
+def _signed_out(_app: Flask, user: Any = None, **_: Any) -> None:
+    user_id = getattr(user or current_user, "id", None)
+    with atomic():
+        audit.record("account.signed-out", actor=plain_visitor(), object_type="User", object_id=user_id)

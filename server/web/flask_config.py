@@ -1,0 +1,133 @@
+"""Our settings in the words of Flask and its extensions."""
+
+from datetime import timedelta
+from typing import Any
+
+import redis
+
+from server.settings import Settings
+
+# The database answers or refuses within these; nobody waits for a lock for ever.
+CONNECT_OPTIONS = (
+    "-c statement_timeout=5000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
+)
+
+
+def flask_config(settings: Settings) -> dict[str, Any]:
+    """The configuration of the app; the one place where an extension's option is decided."""
+    return {
+        **_flask(settings),
+        **_database(settings),
+        **_redis(settings),
+        **_accounts(settings),
+        **_api(settings),
+        **_mail(settings),
+    }
+
+
+def _flask(settings: Settings) -> dict[str, Any]:
+    secure = settings.is_https
+    return {
+        "FRONTDESK": settings,
+        "SECRET_KEY": settings.secret_key,
+        "TRUSTED_HOSTS": settings.allowed_hosts,
+        "MAX_CONTENT_LENGTH": 1024 * 1024,
+        "MAX_FORM_PARTS": 200,
+        "SESSION_COOKIE_NAME": "__Host-session" if secure else "session",
+        "SESSION_COOKIE_SECURE": secure,
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "PERMANENT_SESSION_LIFETIME": timedelta(hours=12),
+        "WTF_CSRF_TIME_LIMIT": None,  # as long as the session
+        "BOOTSTRAP_SERVE_LOCAL": True,
+        "SEND_FILE_MAX_AGE_DEFAULT": 3600,
+    }
+
+
+def _database(settings: Settings) -> dict[str, Any]:
+    return {
+        "SQLALCHEMY_DATABASE_URI": settings.sqlalchemy_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": {
+            "pool_size": settings.database_pool,
+            "max_overflow": 0,
+            "pool_timeout": 10,
+            "hide_parameters": True,  # an error message never shows a patient's data
+            "pool_recycle": 1800,
+            "connect_args": {"options": CONNECT_OPTIONS, "connect_timeout": 5},
+        },
+    }
+
+
+def _redis(settings: Settings) -> dict[str, Any]:
+    timeouts = {"socket_timeout": 2, "socket_connect_timeout": 1}
+    return {
+        "SESSION_TYPE": "redis",
+        "SESSION_REDIS": redis.Redis.from_url(settings.redis_url, **timeouts),
+        "SESSION_KEY_PREFIX": "session:",
+        "SESSION_SERIALIZATION_FORMAT": "json",
+        "SESSION_PERMANENT": True,
+        "CACHE_TYPE": "RedisCache",
+        "CACHE_REDIS_URL": settings.redis_url,
+        "CACHE_KEY_PREFIX": "cache:",
+        "CACHE_OPTIONS": timeouts,
+        "RATELIMIT_ENABLED": settings.rate_limits,
+        "RATELIMIT_STORAGE_URI": settings.redis_url,
+        "RATELIMIT_STORAGE_OPTIONS": timeouts,
+        "RATELIMIT_KEY_PREFIX": "limit",
+        "RATELIMIT_HEADERS_ENABLED": True,
+        "RATELIMIT_STRATEGY": "fixed-window",
+        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
+    }
+
+
+def _accounts(settings: Settings) -> dict[str, Any]:
+    return {
+        "SECURITY_PASSWORD_HASH": "argon2",
+        "SECURITY_PASSWORD_SINGLE_HASH": ["argon2"],
+        "SECURITY_PASSWORD_SALT": settings.secret_key,
+        "SECURITY_PASSWORD_LENGTH_MIN": 12,
+        "SECURITY_RETURN_GENERIC_RESPONSES": True,
+        "SECURITY_CONFIRMABLE": True,
+        "SECURITY_AUTO_LOGIN_AFTER_CONFIRM": False,
+        "SECURITY_CONFIRM_URL": "/account/confirm-by-library",
+        "SECURITY_SEND_PASSWORD_CHANGE_EMAIL": False,
+        "SECURITY_EMAIL_VALIDATOR_ARGS": {"check_deliverability": False},
+        "SECURITY_POST_LOGIN_VIEW": "/after-sign-in",
+        "SECURITY_POST_LOGOUT_VIEW": "/",
+        "SECURITY_LOGOUT_METHODS": ["POST"],
+        "SECURITY_URL_PREFIX": None,
+        "SECURITY_FLASH_MESSAGES": True,
+        "SECURITY_DEFAULT_REMEMBER_ME": False,
+        "SECURITY_STATIC_FOLDER": None,
+    }
+
+
+def _api(settings: Settings) -> dict[str, Any]:
+    return {
+        "JWT_SECRET_KEY": settings.jwt_secret_key,
+        "JWT_ALGORITHM": "HS256",
+        "JWT_TOKEN_LOCATION": ["headers"],
+        "JWT_ENCODE_ISSUER": "frontdesk",
+        "JWT_DECODE_ISSUER": "frontdesk",
+        "JWT_ENCODE_AUDIENCE": "frontdesk-api",
+        "JWT_DECODE_AUDIENCE": "frontdesk-api",
+        "JWT_ACCESS_TOKEN_EXPIRES": timedelta(minutes=settings.access_token_minutes),
+        "JWT_REFRESH_TOKEN_EXPIRES": timedelta(days=settings.refresh_token_days),
+        "API_TITLE": "Frontdesk",
+        "API_VERSION": "1",
+        "OPENAPI_VERSION": "3.1.0",
+    }
+
+
+def _mail(settings: Settings) -> dict[str, Any]:
+    return {
+        "MAIL_BACKEND": "server.trial.eml_backend.EmailBackend" if settings.mail_folder else "smtp",
+        "MAIL_FILE_PATH": settings.mail_folder or None,
+        "MAIL_SERVER": settings.mail_server or "localhost",
+        "MAIL_PORT": settings.mail_port,
+        "MAIL_USERNAME": settings.mail_username or None,
+        "MAIL_PASSWORD": settings.mail_password or None,
+        "MAIL_USE_TLS": settings.mail_use_tls and bool(settings.mail_server),
+        "MAIL_TIMEOUT": 20,
+        "MAIL_DEFAULT_SENDER": settings.mail_sender,
+    }

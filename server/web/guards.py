@@ -1,0 +1,65 @@
+"""Default deny: every blueprint names the guard that stands at its doors.
+
+A request for a blueprint without one is refused, and a test walks the URL map for such doors.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Blueprint, Flask, flash, g, redirect, request, url_for
+
+from server.errors import NotAllowed, NotVisible
+from server.web.identity import current_actor, plain_visitor, token_actor
+
+Guard = Callable[[], Any]
+GUARDS: dict[str, Guard] = {}
+
+
+def guard(blueprint: Blueprint, check: Guard) -> None:
+    """Put `check` at every door of the blueprint. It returns None to let in, a response, or raises."""
+    GUARDS[blueprint.name] = check
+    blueprint.before_request(check)
+
+
+def init_app(app: Flask) -> None:
+    # What libraries bring along: static files, and Flask-Security's sign-in pages (their own checks apply).
+    GUARDS.update({"bootstrap": everybody, "security": everybody, "swagger_ui": everybody})
+    app.before_request(_refuse_unguarded)
+
+
+def _refuse_unguarded() -> None:
+    if request.endpoint in (None, "static"):
+        return
+    if request.blueprint not in GUARDS:
+        raise NotVisible("There is no such page.")
+
+
+def everybody() -> None:
+    """Pages for anyone; the session says who it is."""
+
+
+def anyone_by_api() -> None:
+    """API doors for anyone; a token is not looked at."""
+    g.actor = plain_visitor()
+
+
+def account_by_api() -> None:
+    """API doors for accounts: a bearer token, and nothing else."""
+    g.actor = token_actor()
+
+
+def account_on_pages() -> Any:
+    """Pages for people who are signed in; others come back here after signing in."""
+    if current_actor().user_id is None:
+        flash("Please sign in to go on.", "info")
+        return redirect(url_for("security.login", next=request.full_path if request.method == "GET" else None))
+    return None
+
+
+def staff_on_pages() -> Any:
+    """Pages for staff; a patient who is signed in is told that they may not."""
+    if (answer := account_on_pages()) is not None:
+        return answer
+    if not current_actor().is_staff:
+        raise NotAllowed("These pages are for the staff of the clinic.")
+    return None

@@ -1,0 +1,96 @@
+"""Idempotency-Key: the same key and the same request get the first answer again, byte for byte."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, current_app, g, make_response, request
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from server.errors import Conflict, DomainError, Invalid
+from server.extensions import db
+from server.models import IdempotencyKey
+from server.services.transaction import atomic, retried
+from server.utils.tokens import fingerprint
+from server.web.identity import current_actor
+
+KEPT_HEADERS = ("Content-Type", "Location", "ETag")
+
+
+class StillRunning(Conflict):
+    slug, title = "idempotency-key-in-use", "Still working on it"
+
+
+class KeyReused(Invalid):
+    slug, title = "idempotency-key-reused", "This key was used for another request"
+
+
+def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
+    """A door whose POST may be repeated safely by sending the same Idempotency-Key.
+
+    The answer is stored in the transaction of its effect, so a crash leaves both or neither. Refusals that
+    the state of the clinic decided (409, 422 and the like) are remembered too, answers of 5xx and 429 never.
+    """
+
+    @functools.wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        key = request.headers.get("Idempotency-Key")
+        if key is None:
+            return view(*args, **kwargs)
+        if not 1 <= len(key) <= 255 or not key.isprintable():
+            raise Invalid(
+                "An Idempotency-Key has 1 to 255 printable characters.",
+                errors={"Idempotency-Key": ["1 to 255 characters."]},
+            )
+        return _answer(key, lambda: make_response(view(*args, **kwargs)))
+
+    return wrapper
+
+
+def _answer(key: str, run: Callable[[], Response]) -> Response:
+    request_hash = fingerprint(f"{request.method} {request.full_path}\n{request.get_data(as_text=True)}")
+    try:
+        return _first_or_again(key, request_hash, run)
+    except DomainError as error:
+        if isinstance(error, StillRunning | KeyReused) or error.status in (401, 429) or error.status >= 500:
+            raise
+        response: Response = current_app.make_response(current_app.handle_user_exception(error))
+        with atomic():
+            _store(key, request_hash, response)
+        return response
+
+
+@retried
+def _first_or_again(key: str, request_hash: bytes, run: Callable[[], Response]) -> Response:
+    user_id = current_actor().user_id
+    with atomic():
+        lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{user_id} {key}", 0))
+        if not db.session.scalar(select(lock)):
+            raise StillRunning("A request with this Idempotency-Key is still running. Try again in a moment.")
+        seen = db.session.get(IdempotencyKey, (user_id, key))
+        if seen is None:
+            response = run()
+            _store(key, request_hash, response)
+            return response
+    if seen.request_hash != request_hash:
+        raise KeyReused("This Idempotency-Key was used for another request. Use a new key for each new request.")
+    again = Response(seen.body, status=seen.status, headers=seen.headers)
+    again.headers["Idempotent-Replayed"] = "true"
+    return again
+
+
+def _store(key: str, request_hash: bytes, response: Response) -> None:
+    db.session.execute(
+        insert(IdempotencyKey)
+        .values(
+            user_id=current_actor().user_id,
+            key=key,
+            request_hash=request_hash,
+            status=response.status_code,
+            headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
+            body=response.get_data(),
+        )
+        .on_conflict_do_nothing()
+    )
+    g.idempotency_key = key

@@ -1,0 +1,79 @@
+"""Who is asking: the actor of this request, from a bearer token or from the session of the pages."""
+
+import re
+from uuid import UUID
+
+from flask import Flask, g, request, session
+from flask_jwt_extended import get_jwt, get_jwt_identity, verify_jwt_in_request
+from flask_login import user_logged_in, user_logged_out
+from flask_security import current_user
+
+from server.services import access
+from server.services.access import Actor
+from server.utils.tokens import new_id, new_secret
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+def init_app(app: Flask) -> None:
+    """Give each request an id, and each sign-in and sign-out a new session id (against fixation)."""
+    app.before_request(_name_request)
+    app.after_request(_show_request_id)
+    user_logged_in.connect(_new_session_id, app)
+    user_logged_out.connect(_new_session_id, app)
+
+
+def current_actor() -> Actor:
+    """The actor; a visitor when nobody is signed in. Set by the blueprint's guard, or read from the session."""
+    if "actor" not in g:
+        g.actor = session_actor()
+    return g.actor
+
+
+def token_actor() -> Actor:
+    """The account of the bearer token. Raises what the token handlers answer with 401."""
+    verify_jwt_in_request()
+    claims = get_jwt()
+    return access.actor_for(
+        UUID(get_jwt_identity()),
+        family_id=UUID(claims["fam"]),
+        ip=request.remote_addr or "",
+        request_id=g.request_id,
+    )
+
+
+def session_actor() -> Actor:
+    """The account of the session, or a visitor. One browser keeps its visitor id while it signs in."""
+    visitor_id = UUID(session["visitor"]) if "visitor" in session else None
+    if not current_user.is_authenticated:
+        return access.visitor(visitor_id, ip=request.remote_addr or "", request_id=g.request_id)
+    actor = access.actor_for(current_user.id, ip=request.remote_addr or "", request_id=g.request_id)
+    return access.as_visitor(actor, visitor_id)
+
+
+def plain_visitor() -> Actor:
+    """Somebody of whom only the address is known; for doors that ask for no sign-in."""
+    return access.visitor(ip=request.remote_addr or "", request_id=g.request_id)
+
+
+def visitor_with_id() -> Actor:
+    """The session's actor; a visitor gets an id that owns what they hold until they sign in."""
+    if "visitor" not in session:
+        session["visitor"] = str(new_id())
+        g.pop("actor", None)
+    return current_actor()
+
+
+def _name_request() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else new_secret()
+
+
+def _show_request_id(response):  # type: ignore[no-untyped-def]
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    return response
+
+
+def _new_session_id(app: Flask, **_: object) -> None:
+    app.session_interface.regenerate(session)  # type: ignore[attr-defined]
+    g.pop("actor", None)

@@ -1,0 +1,44 @@
+"""What every template may use: times in a zone, the clinic's name, who is signed in."""
+
+from datetime import datetime
+
+from flask import Flask
+
+from server.utils import clock
+from server.utils.text import minutes_in_words
+from server.web.identity import current_actor
+
+
+def init_app(app: Flask) -> None:
+    """Template globals and filters."""
+    settings = app.config["FRONTDESK"]
+    app.jinja_env.globals.update(clinic_name=settings.clinic_name, is_demo=settings.demo, actor=current_actor)
+    app.jinja_env.filters.update(
+        time=show_time,
+        day=show_day,
+        day_and_time=show_day_and_time,
+        zone_name=show_zone,
+        in_words=minutes_in_words,
+    )
+
+
+def show_time(instant: datetime, zone: str) -> str:
+    """14:30 on the clocks of `zone`."""
+    return f"{clock.local(instant, zone):%H:%M}"
+
+
+def show_day(instant: datetime, zone: str) -> str:
+    """Monday, 7 December 2026, on the calendar of `zone`."""
+    at = clock.local(instant, zone)
+    return f"{at:%A}, {at.day} {at:%B %Y}"
+
+
+def show_day_and_time(instant: datetime, zone: str) -> str:
+    return f"{show_day(instant, zone)}, {show_time(instant, zone)}"
+
+
+def show_zone(instant: datetime, zone: str) -> str:
+    """ "New York time (UTC-05:00)": the zone in words, with its offset at that instant."""
+    offset = f"{clock.local(instant, zone):%z}"
+    city = zone.rpartition("/")[2].replace("_", " ")
+    return f"{city} time (UTC{offset[:3]}:{offset[3:]})"

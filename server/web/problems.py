@@ -1,0 +1,150 @@
+"""One handler for everything that goes wrong: problem+json (RFC 9457) for programs, a page for people."""
+
+import logging
+import traceback
+from typing import Any
+
+from flask import Flask, Response, g, json, render_template, request
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from server.errors import DomainError
+from server.extensions import db, jwt
+from server.services.transaction import sqlstate
+
+log = logging.getLogger(__name__)
+
+SLUGS = {
+    400: "bad-request",
+    401: "unauthenticated",
+    403: "not-allowed",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "too-large",
+    415: "unsupported-media-type",
+    422: "invalid",
+    428: "precondition-required",
+    429: "too-many-requests",
+    500: "internal-error",
+    503: "unavailable",
+}
+
+
+def init_app(app: Flask) -> None:
+    """Register last: flask-smorest puts a JSON handler on the whole app, pages included."""
+    app.register_error_handler(DomainError, _domain_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(SQLAlchemyError, _database_error)
+    app.register_error_handler(Exception, _unexpected)
+    for loader in (jwt.unauthorized_loader, jwt.invalid_token_loader):
+        loader(
+            lambda _reason: problem(
+                401, "invalid-token", "Please sign in", "The request carries no valid access token."
+            )
+        )
+    jwt.expired_token_loader(
+        lambda _header, _claims: problem(401, "token-expired", "Please sign in again", "The access token has expired.")
+    )
+    jwt.token_verification_failed_loader(
+        lambda _header, _claims: problem(
+            401, "invalid-token", "Please sign in", "The token is not meant for this server."
+        )
+    )
+
+
+def problem(status: int, slug: str, title: str, detail: str, **members: Any) -> Response:
+    """An application/problem+json answer; `members` are added to the five standard ones."""
+    body = {
+        "type": slug,
+        "title": title,
+        "status": status,
+        "detail": detail,
+        **members,
+        "request_id": g.get("request_id", ""),
+    }
+    response = Response(json.dumps(body), status=status, content_type="application/problem+json")
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="frontdesk"'
+    return response
+
+
+def answer(status: int, slug: str, title: str, detail: str, **members: Any) -> Response:
+    """The same trouble for whoever asked: JSON under /api, a page elsewhere."""
+    if request.path.startswith(("/api", "/fhir")):
+        return problem(status, slug, title, detail, **members)
+    page = render_template("errors/problem.html", status=status, title=title, detail=detail)
+    return Response(page, status=status)
+
+
+def _domain_error(error: DomainError) -> Response:
+    db.session.rollback()
+    response = answer(error.status, error.slug, error.title, error.detail, **_jsonable(error.extra))
+    if retry_after := getattr(error, "retry_after", None):
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def _jsonable(extra: dict[str, Any]) -> dict[str, Any]:
+    """Alternatives come as FreeTime objects; everything else is JSON already."""
+    if "alternatives" in extra:
+        extra = {**extra, "alternatives": [free.as_json() for free in extra["alternatives"]]}
+    return extra
+
+
+def _http_error(error: HTTPException) -> Response:
+    db.session.rollback()
+    status = error.code or 500
+    if status < 400:  # a redirect is raised as an exception, too
+        return error.get_response()  # type: ignore[return-value]
+    members: dict[str, Any] = {}
+    messages = getattr(error, "data", {}).get("messages") if hasattr(error, "data") else None
+    if messages:
+        members["errors"] = _flat(messages)
+    detail = "Some of what was sent is not right." if status == 422 else (error.description or error.name)
+    response = answer(status, SLUGS.get(status, "error"), error.name, detail, **members)
+    for name, value in error.get_headers():
+        if name.lower() in ("allow", "retry-after"):
+            response.headers[name] = value
+    if getattr(error, "retry_after", None):
+        response.headers["Retry-After"] = str(error.retry_after)  # type: ignore[attr-defined]
+    return response
+
+
+def _flat(messages: Any) -> dict[str, list[str]]:
+    """webargs answers {place: {field: [sentence]}}, the contract {field: [sentence]}."""
+    flat: dict[str, list[str]] = {}
+    for fields in messages.values():
+        if not isinstance(fields, dict):
+            fields = {"_": fields}
+        for name, sentences in fields.items():
+            flat[str(name)] = _sentences(sentences)
+    return flat
+
+
+def _sentences(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [f"{key}: {sentence}" for key, inner in value.items() for sentence in _sentences(inner)]
+    return [str(item) for item in value] if isinstance(value, list | tuple) else [str(value)]
+
+
+def _database_error(error: SQLAlchemyError) -> Response:
+    """The database's own words never leave; a value it could not even read is the sender's."""
+    db.session.rollback()
+    if isinstance(error, DataError):
+        return answer(422, "invalid", "Some of what was sent is not right", "A value is outside of what can be stored.")
+    if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        log.error("The database does not answer: %s", sqlstate(error))
+        response = answer(
+            503, "unavailable", "Not available right now", "The database does not answer. Please try again."
+        )
+        response.headers["Retry-After"] = "2"
+        return response
+    return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> Response:
+    db.session.rollback()
+    # Where it happened, never the message: it may hold what somebody typed, or a row of the database.
+    places = "".join(traceback.format_tb(error.__traceback__))
+    log.error("Unexpected %s %s\n%s", type(error).__name__, sqlstate(error) or "", places)
+    return answer(500, "internal-error", "Something went wrong", "This is our fault. It has been written down.")
