@@ -18,7 +18,7 @@ from server.extensions import (
     session_store,
 )
 from server.jobs import wake
-from server.patient.patient_routes import patient
+from server.patient.patient_routes import patient, patient_account
 from server.resources import api_blueprints, api_docs
 from server.settings import Settings
 from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry
@@ -55,6 +55,7 @@ def create_app(settings: Settings) -> Flask:
     # Doors
     app.register_blueprint(health.blueprint)
     app.register_blueprint(patient)
+    app.register_blueprint(patient_account)
     app.register_blueprint(admin)
     app.register_blueprint(api_docs)
     for blueprint in api_blueprints:

@@ -59,10 +59,14 @@ class Settings:
         return [own, *self.trusted_hosts, *loopback]
 
     @property
+    def postgresql_url(self) -> str:
+        """`database_url` for libpq, whichever of the usual schemes it came with."""
+        return "postgresql://" + self.database_url.partition("://")[2]
+
+    @property
     def sqlalchemy_url(self) -> str:
-        """`database_url` for SQLAlchemy with psycopg 3, whichever of the usual schemes it came with."""
-        _, separator, rest = self.database_url.partition("://")
-        return f"postgresql+psycopg{separator}{rest}"
+        """`database_url` for SQLAlchemy with psycopg 3."""
+        return "postgresql+psycopg://" + self.database_url.partition("://")[2]
 
 
 def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:

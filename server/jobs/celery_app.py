@@ -1,4 +1,4 @@
-"""Celery, configured so that losing everything it knows loses nothing: tasks carry ids at most, rows are the promise."""
+"""Celery, configured so that losing all it knows loses nothing: tasks carry ids at most, rows are the promise."""
 
 from celery import Celery
 

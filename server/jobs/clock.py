@@ -34,8 +34,7 @@ def run(app: Flask) -> None:
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stopping.append(received))
-    plain_url = settings.sqlalchemy_url.replace("postgresql+psycopg", "postgresql", 1)
-    with psycopg.connect(plain_url, autocommit=True) as connection:
+    with psycopg.connect(settings.postgresql_url, autocommit=True) as connection:
         _wait_to_lead(connection, stopping)
         if stopping:
             return

@@ -7,6 +7,7 @@ import psycopg
 import redis
 import requests
 
+from server.jobs import schema
 from server.settings import Settings, SettingsError, load
 
 OLDEST_POSTGRESQL = 14
@@ -33,9 +34,8 @@ def examine() -> Iterator[Finding]:
 
 def check_database(settings: Settings) -> Iterator[Finding]:
     """PostgreSQL answers, is new enough, and has btree_gist at hand."""
-    url = settings.sqlalchemy_url.replace("postgresql+psycopg", "postgresql", 1)
     try:
-        with psycopg.connect(url, connect_timeout=5) as connection:
+        with psycopg.connect(settings.postgresql_url, connect_timeout=5) as connection:
             version = connection.info.server_version // 10000
             available = connection.execute("SELECT 1 FROM pg_available_extensions WHERE name = 'btree_gist'").fetchone()
     except psycopg.OperationalError as error:
@@ -61,21 +61,18 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
     except redis.RedisError as error:
         yield f"Redis does not answer at REDIS_URL: {error}", False
         return
-    yield f"Redis protocol of {info.get('redis_version')}", True  # type: ignore[union-attr]
+    yield f"Redis protocol of {info.get('redis_version')}", True
 
 
 def _check_schema(settings: Settings) -> Iterator[Finding]:
-    from server.app import create_app
-    from server.jobs import schema
-
-    with create_app(settings).app_context():
-        at, needed = schema.revision(), schema.newest()
-    good = at == needed
-    yield (
-        f"The database is at revision {at or 'nothing'}"
-        + ("." if good else f", {needed} is needed: run `frontdesk migrate`."),
-        good,
-    )
+    with psycopg.connect(settings.postgresql_url, connect_timeout=5) as connection:
+        has_table = connection.execute("SELECT to_regclass('alembic_version')").fetchone() != (None,)
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if has_table else None
+    at, needed = (row[0] if row else None), schema.newest()
+    if at == needed:
+        yield f"The database is at revision {at}.", True
+    else:
+        yield f"The database is at revision {at or 'nothing'}, {needed} is needed: run `frontdesk migrate`.", False
 
 
 def _check_mail(settings: Settings) -> Finding:

@@ -9,7 +9,7 @@ from server.jobs.timetable import BY_NAME
 @celery.task(name="run-job")
 def run_job(name: str) -> int:
     """Run one row of the timetable; answers how much there was to do."""
-    with celery.flask_app.app_context():  # type: ignore[attr-defined]
+    with celery.flask_app.app_context():
         done = BY_NAME[name].run()
         if done:
             current_app.logger.info("%s: %d", name, done)

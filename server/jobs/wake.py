@@ -13,7 +13,7 @@ def init_app(app: Flask) -> None:
     """Bind Celery to the app, and the services' hooks to the broker and the cache."""
     settings: Settings = app.config["FRONTDESK"]
     configure(settings.redis_url)
-    celery.flask_app = app  # type: ignore[attr-defined]
+    celery.flask_app = app
     client: redis.Redis = app.config["SESSION_REDIS"]
 
     def wake_letters() -> None:

@@ -1,8 +1,34 @@
-"""The patient door: its URLs and their guard."""
+"""The patient door: its URLs and their guards. The views live one file a page family."""
 
 from flask import Blueprint
 
-from server.web.guards import everybody, guard
+from server.patient import account_pages, booking_pages, visit_pages
+from server.web.accounts import after_sign_in
+from server.web.guards import account_on_pages, everybody, guard
 
 patient = Blueprint("patient", __name__)
 guard(patient, everybody)
+
+patient.get("/")(booking_pages.list_services)
+patient.get("/book/<uuid:service_id>")(booking_pages.choose_time)
+patient.post("/book/<uuid:service_id>/hold")(booking_pages.hold_time)
+patient.get("/book/holds/<uuid:hold_id>")(booking_pages.show_hold)
+patient.post("/book/holds/<uuid:hold_id>/release")(booking_pages.release_hold)
+patient.get("/register")(account_pages.register)
+patient.post("/register")(account_pages.send_registration)
+patient.get("/register/sent")(account_pages.show_registration_sent)
+patient.get("/confirm/<token>")(account_pages.ask_confirmation)
+patient.post("/confirm/<token>")(account_pages.confirm_address)
+
+patient_account = Blueprint("patient_account", __name__)
+guard(patient_account, account_on_pages)
+
+patient_account.get("/after-sign-in")(after_sign_in)
+patient_account.post("/book/holds/<uuid:hold_id>")(booking_pages.book_hold)
+patient_account.get("/visits")(visit_pages.list_visits)
+patient_account.get("/visits/<uuid:visit_id>")(visit_pages.show_visit)
+patient_account.get("/visits/<uuid:visit_id>/calendar.ics")(visit_pages.download_calendar)
+patient_account.get("/visits/<uuid:visit_id>/move")(visit_pages.choose_new_time)
+patient_account.post("/visits/<uuid:visit_id>/move")(visit_pages.move_visit)
+patient_account.get("/visits/<uuid:visit_id>/cancel")(visit_pages.ask_cancel)
+patient_account.post("/visits/<uuid:visit_id>/cancel")(visit_pages.cancel_visit)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from sqlalchemy import Select, false, select, text
+from sqlalchemy import ColumnElement, Select, select, text
 from sqlalchemy.orm import joinedload
 
 from server.errors import DomainError, NotAllowed, NotVisible
@@ -137,13 +137,13 @@ def as_visitor(actor: Actor, visitor_id: UUID | None) -> Actor:
     return replace(actor, visitor_id=visitor_id)
 
 
-def visible_appointments(actor: Actor) -> Select[tuple[Appointment]]:
+def visible_appointments(actor: Actor) -> Select[Appointment]:
     """Appointments this actor may know of, holds left out; doors filter and sort further."""
     query = select(Appointment).where(Appointment.status != Status.PROPOSED)
     if actor.may("read"):
         return query
     readable = [patient_id for patient_id in actor.grants if actor.may_for(patient_id, "read")]
-    condition = Appointment.patient_id.in_(readable) if readable else false()
+    condition: ColumnElement[bool] = Appointment.patient_id.in_(readable)
     if actor.practitioner_id:
         condition = condition | (Appointment.practitioner_id == actor.practitioner_id)
     return query.where(condition)
@@ -160,12 +160,17 @@ def appointment(appointment_id: UUID, *, actor: Actor, to: str) -> Appointment:
     found = db.session.scalars(query).one_or_none()
     if found is None:
         raise NotVisible("There is no such appointment, or it is not yours to see.")
-    own_as_practitioner = (
-        actor.practitioner_id == found.practitioner_id and to in MAY[PRACTITIONER] and PRACTITIONER in actor.roles
-    )
-    if not (own_as_practitioner or actor.may_for(found.patient_id, to)):
+    if not may_do(to, found, actor=actor):
         raise NotAllowed(f"You may see this appointment, but not {to} it.")
     return found
+
+
+def may_do(action: str, found: Appointment, *, actor: Actor) -> bool:
+    """Whether the actor may do `action` to this appointment: by a role, a grant, or as its practitioner."""
+    own_as_practitioner = (
+        actor.practitioner_id == found.practitioner_id and action in MAY[PRACTITIONER] and PRACTITIONER in actor.roles
+    )
+    return own_as_practitioner or actor.may_for(found.patient_id, action)
 
 
 def hold(hold_id: UUID, *, actor: Actor) -> Appointment:

@@ -26,7 +26,7 @@ MAX_DAYS = 62
 _HOURS = """
     SELECT s.practitioner_id, s.location_id, s.room_id, range_agg(tstzrange(bound.lo, bound.hi)) AS hours
       FROM schedules s
-      JOIN schedule_services offered ON offered.schedule_id = s.id AND offered.service_id = :service_id
+      {offered}
       JOIN practitioners p ON p.id = s.practitioner_id AND p.is_active
       JOIN locations l ON l.id = s.location_id AND l.is_active
      CROSS JOIN LATERAL generate_series(({lo} AT TIME ZONE 'UTC')::date - 1, ({hi} AT TIME ZONE 'UTC')::date + 1,
@@ -43,6 +43,8 @@ _HOURS = """
      GROUP BY s.practitioner_id, s.location_id, s.room_id
 """
 
+_OFFERED = "JOIN schedule_services offered ON offered.schedule_id = s.id AND offered.service_id = :service_id"
+
 # What stands in the way of one row of hours, within [{lo}, {hi}).
 _IN_THE_WAY = f"""
      CROSS JOIN LATERAL (
@@ -52,12 +54,14 @@ _IN_THE_WAY = f"""
            AND (c.location_id IS NULL OR c.location_id = h.location_id)) AS closures
      CROSS JOIN LATERAL (
         SELECT coalesce(range_agg(a.occupied), '{{{{}}}}') AS busy FROM appointments a
-         WHERE a.practitioner_id = h.practitioner_id AND a.occupied && tstzrange({{lo}}, {{hi}}) AND a.{OCCUPIES}
+         WHERE a.practitioner_id = h.practitioner_id
+           AND a.occupied && tstzrange({{lo}}, {{hi}}) AND a.{OCCUPIES}
            AND (a.status <> 'proposed' OR a.hold_expires_at > statement_timestamp())
            AND a.id IS DISTINCT FROM CAST(:ignore_id AS uuid)) AS own
      CROSS JOIN LATERAL (
         SELECT coalesce(range_agg(a.occupied), '{{{{}}}}') AS room_busy FROM appointments a
-         WHERE h.room_id IS NOT NULL AND a.room_id = h.room_id AND a.occupied && tstzrange({{lo}}, {{hi}}) AND a.{OCCUPIES}
+         WHERE h.room_id IS NOT NULL AND a.room_id = h.room_id
+           AND a.occupied && tstzrange({{lo}}, {{hi}}) AND a.{OCCUPIES}
            AND (a.status <> 'proposed' OR a.hold_expires_at > statement_timestamp())
            AND a.id IS DISTINCT FROM CAST(:ignore_id AS uuid)) AS rooms
 """
@@ -81,7 +85,7 @@ _SEARCH = text(f"""
          CROSS JOIN LATERAL (SELECT least(chunk_lo + make_interval(days => :chunk_days), service.hi) AS chunk_hi) AS chunk
          CROSS JOIN LATERAL (
             SELECT start, start + duration AS "end", h.practitioner_id, h.location_id, h.room_id
-              FROM ({_HOURS.format(lo="chunk_lo", hi="chunk_hi")}) AS h
+              FROM ({_HOURS.format(lo="chunk_lo", hi="chunk_hi", offered=_OFFERED)}) AS h
               {_IN_THE_WAY.format(lo="chunk_lo - interval '1 day'", hi="chunk_hi + interval '2 days'")}
              CROSS JOIN LATERAL unnest(h.hours) AS opening
              CROSS JOIN LATERAL generate_series(lower(opening), upper(opening) - duration, step) AS start
@@ -120,7 +124,7 @@ _FACTS = text(
                room_busy && wanted.occupied AS is_room_busy,
                (SELECT extract(epoch FROM start - lower(opening)) %% (service.step_minutes * 60) = 0
                   FROM unnest(h.hours) AS opening WHERE opening @> start) AS is_on_step
-          FROM ({_HOURS.format(lo="wanted.start_at", hi="wanted.start_at")}) AS h
+          FROM ({_HOURS.format(lo="wanted.start_at", hi="wanted.start_at", offered=_OFFERED)}) AS h
           {_IN_THE_WAY.format(lo="lower(wanted.occupied)", hi="upper(wanted.occupied)")}
          ORDER BY h.hours @> wanted.during DESC, closed && wanted.during, room_busy && wanted.occupied
          LIMIT 1) AS best ON true
@@ -129,6 +133,14 @@ _FACTS = text(
      WHERE service.id = :service_id AND service.is_active
 """.replace("wanted.start_at", "moment.start").replace("%%", "%")
 )
+
+# Hours of [:from_at, :to_at) whatever they are for, one row for each practitioner; for the day board.
+OPENING_HOURS = f"""
+    SELECT h.practitioner_id, range_agg(opening) AS hours
+      FROM ({_HOURS.format(lo="CAST(:from_at AS timestamptz)", hi="CAST(:to_at AS timestamptz)", offered="")}) AS h
+     CROSS JOIN LATERAL unnest(h.hours) AS opening
+     GROUP BY h.practitioner_id
+"""
 
 # Reason codes that a member of staff may set aside with a reason of their own.
 OVERRIDABLE = frozenset({"outside-hours", "closure", "not-offered", "notice", "horizon", "limit"})

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.dialects.postgresql import insert as insert_or_nothing
 from sqlalchemy.exc import IntegrityError
 
-from server.errors import Conflict, DomainError, Invalid
+from server.errors import Conflict, DomainError, Invalid, NotVisible
 from server.extensions import db
 from server.models import (
     Appointment,
@@ -437,7 +437,7 @@ def _use_hold(hold_id: UUID, *, service_id: UUID, practitioner_id: UUID, start: 
     """
     try:
         held = access.hold(hold_id, actor=actor)
-    except access.NotVisible:
+    except NotVisible:
         return  # it has expired: the time may still be free, and the INSERT will tell
     if (held.service_id, held.practitioner_id, held.start) != (service_id, practitioner_id, start):
         raise Invalid("The hold is for another time.", errors={"hold_id": ["This hold is for another time."]})

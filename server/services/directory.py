@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from server.errors import DomainError, Invalid, NotVisible
@@ -27,11 +27,19 @@ def locations() -> Sequence[Location]:
     return db.session.scalars(select(Location).where(Location.is_active).order_by(Location.name)).all()
 
 
-def services() -> Sequence[HealthcareService]:
-    """Active services by name."""
-    return db.session.scalars(
-        select(HealthcareService).where(HealthcareService.is_active).order_by(HealthcareService.name)
-    ).all()
+def services(
+    *, practitioner_id: UUID | None = None, location_id: UUID | None = None
+) -> Sequence[HealthcareService]:
+    """Active services by name, of one practitioner or location."""
+    query = select(HealthcareService).where(HealthcareService.is_active).order_by(HealthcareService.name)
+    if practitioner_id is not None or location_id is not None:
+        offered = select(schedule_services.c.service_id).join(Schedule, Schedule.id == schedule_services.c.schedule_id)
+        if practitioner_id is not None:
+            offered = offered.where(Schedule.practitioner_id == practitioner_id)
+        if location_id is not None:
+            offered = offered.where(Schedule.location_id == location_id)
+        query = query.where(HealthcareService.id.in_(offered))
+    return db.session.scalars(query).all()
 
 
 def practitioners(
@@ -40,7 +48,7 @@ def practitioners(
     """Active practitioners by name, of one service, location or language."""
     query = select(Practitioner).where(Practitioner.is_active).order_by(Practitioner.name, Practitioner.id)
     if language is not None:
-        query = query.where(Practitioner.languages.any(language))
+        query = query.where(Practitioner.languages.contains([language]))
     if service_id is not None or location_id is not None:
         hours = select(Schedule.practitioner_id).outerjoin(
             schedule_services, schedule_services.c.schedule_id == Schedule.id
@@ -51,6 +59,23 @@ def practitioners(
             hours = hours.where(Schedule.location_id == location_id)
         query = query.where(Practitioner.id.in_(hours))
     return db.session.scalars(query).all()
+
+
+def places_of_services() -> dict[UUID, list[Location]]:
+    """For each service the active locations, by name, where somebody has hours for it."""
+    rows = db.session.execute(
+        select(schedule_services.c.service_id, Location)
+        .join(Schedule, Schedule.id == schedule_services.c.schedule_id)
+        .join(Location, (Location.id == Schedule.location_id) & Location.is_active)
+        .join(Practitioner, (Practitioner.id == Schedule.practitioner_id) & Practitioner.is_active)
+        .where((Schedule.valid_until.is_(None)) | (Schedule.valid_until >= func.current_date()))
+        .distinct()
+        .order_by(Location.name)
+    )
+    places: dict[UUID, list[Location]] = {}
+    for service_id, place in rows:
+        places.setdefault(service_id, []).append(place)
+    return places
 
 
 def location(location_id: UUID) -> Location:

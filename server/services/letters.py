@@ -13,7 +13,7 @@ from uuid import UUID
 
 import css_inline
 from flask_security.confirmable import generate_confirmation_token
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from sqlalchemy import select
 
 from server.extensions import db
@@ -40,7 +40,7 @@ class Letter:
 
 
 def compose(message_id: UUID, *, settings: Settings) -> Letter:
-    """The letter of one outbox row. Raises NoLongerTrue when it has been overtaken, Undeliverable without an address."""
+    """The letter of one outbox row. Raises NoLongerTrue when overtaken, Undeliverable without an address."""
     message = db.session.get_one(OutboxMessage, message_id, populate_existing=True)
     return COMPOSERS[message.letter](message, settings)
 
@@ -126,7 +126,7 @@ def _environment() -> Environment:
     return Environment(
         loader=FileSystemLoader(FOLDER),
         undefined=StrictUndefined,
-        autoescape=lambda name: name is None or name.endswith(".html"),
+        autoescape=select_autoescape(["html"], default_for_string=True),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

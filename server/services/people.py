@@ -1,16 +1,21 @@
 """Patients as their accounts, proxies and the front desk see them."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 from uuid import UUID
 
+from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import or_, select
 
+from server.errors import Invalid
 from server.extensions import db
 from server.models import Patient, RelatedPerson
 from server.services import access, audit
 from server.services.access import Actor
 from server.services.transaction import atomic
+from server.utils import clock
+from server.utils.text import clean_line
 
 
 def patients_of(actor: Actor) -> list[dict[str, Any]]:
@@ -54,3 +59,49 @@ def patient(patient_id: UUID, *, actor: Actor) -> Patient:
     """One patient this actor may read. Raises NotVisible."""
     access.patient_id_for(patient_id, actor=actor, to="read")
     return db.session.get_one(Patient, patient_id)
+
+
+def create_patient(
+    *,
+    given_name: str,
+    family_name: str,
+    birth_date: date,
+    actor: Actor,
+    phone: str = "",
+    email: str = "",
+) -> Patient:
+    """A patient without an account, as the front desk takes them on.
+
+    Raises NotAllowed, and Invalid with a sentence for each field that is wrong.
+    """
+    given_name, family_name, phone, email = map(clean_line, (given_name, family_name, phone, email))
+    errors: dict[str, list[str]] = {}
+    for name, value, longest in (("given_name", given_name, 100), ("family_name", family_name, 100), ("phone", phone, 40)):
+        if not value and name != "phone":
+            errors[name] = ["Please fill this in."]
+        elif len(value) > longest:
+            errors[name] = [f"At most {longest} characters."]
+    if not date(1900, 1, 1) <= birth_date <= clock.today("UTC"):
+        errors["birth_date"] = ["This is not a date of birth."]
+    if email:
+        try:
+            email = validate_email(email, check_deliverability=False).normalized
+        except EmailNotValidError as problem:
+            errors["email"] = [str(problem)]
+    with atomic():
+        access.demand("book", actor=actor)
+        if errors:
+            raise Invalid("Some of what was sent is not right.", errors=errors)
+        created = Patient(
+            given_name=given_name,
+            family_name=family_name,
+            birth_date=birth_date,
+            phone=phone or None,
+            email=email or None,
+        )
+        db.session.add(created)
+        db.session.flush()
+        audit.record(
+            "patient.created", actor=actor, object_type="Patient", object_id=created.id, patient_id=created.id
+        )
+    return created

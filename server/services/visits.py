@@ -1,21 +1,24 @@
 """Reading appointments: one, a list, a day, a calendar file. Every read of a patient's data goes on record."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import Row, func, insert, select, text, tuple_
 
 from server.extensions import db
-from server.models import OCCUPYING, Appointment, Closure, Practitioner, Schedule, Status
-from server.services import access, audit
+from server.models import OCCUPIES, OCCUPYING, Appointment, AuditEvent, Location, Schedule, Status, User
+from server.services import access, audit, booking
 from server.services.access import Actor
+from server.services.availability import OPENING_HOURS
 from server.services.transaction import atomic
 from server.settings import Settings
 from server.utils.ical import appointment_calendar
 
 START = func.lower(Appointment.during)
+LONGEST = timedelta(days=1)  # of a visit; a rule of services
 
 
 def read_visit(appointment_id: UUID, *, actor: Actor) -> Appointment:
@@ -30,6 +33,38 @@ def read_visit(appointment_id: UUID, *, actor: Actor) -> Appointment:
             patient_id=found.patient_id,
         )
     return found
+
+
+def read_with_history(appointment_id: UUID, *, actor: Actor) -> tuple[Appointment, Sequence[Row[Any]]]:
+    """One appointment, and what became of it: rows of (created_at, action, role, name), oldest first.
+
+    For staff. Raises NotVisible, NotAllowed.
+    """
+    with atomic():
+        if not actor.is_staff:
+            access.demand("read", actor=actor)
+        found = read_visit(appointment_id, actor=actor)
+        events = db.session.execute(
+            select(AuditEvent.created_at, AuditEvent.action, AuditEvent.role, User.name)
+            .outerjoin(User, User.id == AuditEvent.user_id)
+            .where(AuditEvent.object_id == appointment_id, AuditEvent.action != "appointment.read")
+            .order_by(AuditEvent.created_at, AuditEvent.id)
+        ).all()
+    return found, events
+
+
+def possible_steps(found: Appointment, *, actor: Actor) -> frozenset[str]:
+    """What the actor may do to this appointment in its state: steps, and confirm, reschedule, cancel."""
+    by_state = {name for name, (allowed, _) in booking.STEPS.items() if found.status in allowed}
+    if found.status in booking.UNDO:
+        by_state.add("undo")
+    may_step = access.may_do("step", found, actor=actor)
+    others = {"reschedule", "cancel"} if found.status in booking.OPEN else set()
+    if found.status == Status.BOOKED and found.confirmed_at is None:
+        others.add("confirm")
+    return frozenset(by_state if may_step else ()) | {
+        action for action in others if access.may_do(action, found, actor=actor)
+    }
 
 
 def list_visits(
@@ -69,54 +104,114 @@ def list_visits(
     return found[:limit], {"start": last.start.isoformat(), "id": str(last.id)}
 
 
+@dataclass(frozen=True)
+class Closed:
+    """A closure as one column of the day shows it."""
+
+    start: datetime
+    end: datetime
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class DayOf:
+    """One practitioner's day at a location: (start, end) pairs and closures in order of time."""
+
+    practitioner_id: UUID
+    name: str
+    specialty: str
+    hours: list[tuple[datetime, datetime]]
+    elsewhere: list[tuple[datetime, datetime]]  # occupied at another location
+    closures: list[Closed]
+
+
+# With `elsewhere` a practitioner is never offered where they are not.
+_DAY_OF_EACH = text(f"""
+    SELECT p.id, p.name, p.specialty,
+           coalesce(opening.hours, '{{}}') * tstzmultirange(tstzrange(:from_at, :to_at)) AS hours,
+           away.busy, closures.closed
+      FROM practitioners p
+      LEFT JOIN ({OPENING_HOURS}) AS opening ON opening.practitioner_id = p.id
+     CROSS JOIN LATERAL (
+        SELECT coalesce(range_agg(a.occupied), '{{}}') AS busy FROM appointments a
+         WHERE a.practitioner_id = p.id AND a.location_id <> :location_id
+           AND a.occupied && tstzrange(:from_at, :to_at) AND a.{OCCUPIES}
+           AND (a.status <> 'proposed' OR a.hold_expires_at > statement_timestamp())) AS away
+     CROSS JOIN LATERAL (
+        SELECT json_agg(json_build_array(lower(c.during), upper(c.during), c.kind, c.reason)
+                        ORDER BY c.during) AS closed
+          FROM closures c
+         WHERE c.during && tstzrange(:from_at, :to_at)
+           AND (c.practitioner_id IS NULL OR c.practitioner_id = p.id)
+           AND (c.location_id IS NULL OR c.location_id = :location_id)) AS closures
+     WHERE (:sees_all OR p.id = CAST(:practitioner_id AS uuid))
+       AND (p.is_active AND EXISTS (
+                SELECT FROM schedules s WHERE s.practitioner_id = p.id AND s.location_id = :location_id)
+            OR p.id = ANY(:with_visits))
+     ORDER BY p.name, p.id
+""")
+
+
+def locations_of(actor: Actor) -> Sequence[Location]:
+    """Active locations by name; those where the actor has hours of their own come first."""
+    query = select(Location).where(Location.is_active).order_by(Location.name)
+    if actor.practitioner_id:
+        own = select(Schedule.location_id).where(Schedule.practitioner_id == actor.practitioner_id)
+        query = query.order_by(None).order_by(Location.id.in_(own).desc(), Location.name)
+    return db.session.scalars(query).all()
+
+
 def day_at_location(
     location_id: UUID, *, from_at: datetime, to_at: datetime, actor: Actor
-) -> tuple[Sequence[Appointment], Sequence[Practitioner], Sequence[Closure]]:
-    """What the day board shows for [from_at, to_at): appointments and holds, practitioners, closures.
+) -> tuple[Sequence[Appointment], list[DayOf]]:
+    """What the day board shows of [from_at, to_at): appointments and holds, and each practitioner's day.
 
     Practitioners are those with hours there on any day or a visit on this one. For staff; practitioners see
-    their own column only.
+    their own column only. Two statements: the audit event goes with the first.
     """
-    own = actor.practitioner_id if not actor.may("read") else None
+    sees_all = actor.may("read")
+    query = (
+        select(Appointment)
+        .options(*access.WITH_NAMES)
+        .where(
+            Appointment.location_id == location_id,
+            from_at - LONGEST <= START,  # a visit may have begun on the day before
+            func.upper(Appointment.during) > from_at,
+            to_at > START,
+            Appointment.status.in_((*OCCUPYING, Status.NOSHOW)),
+            (Appointment.status != Status.PROPOSED) | (Appointment.hold_expires_at > func.statement_timestamp()),
+        )
+        .order_by(START, Appointment.id)
+    )
+    if not sees_all:
+        query = query.where(Appointment.practitioner_id == actor.practitioner_id)
     with atomic():
         if not actor.is_staff:
             access.demand("read", actor=actor)
-        shown = (*OCCUPYING, Status.NOSHOW)
-        query = (
-            select(Appointment)
-            .options(*access.WITH_NAMES)
-            .where(
-                Appointment.location_id == location_id,
-                from_at <= START,
-                to_at > START,
-                Appointment.status.in_(shown),
-                (Appointment.status != Status.PROPOSED) | (Appointment.hold_expires_at > func.statement_timestamp()),
-            )
-            .order_by(START)
-        )
-        people = select(Practitioner).where(
-            Practitioner.is_active
-            & Practitioner.id.in_(select(Schedule.practitioner_id).where(Schedule.location_id == location_id))
-        )
-        if own:
-            query, people = (
-                query.where(Appointment.practitioner_id == own),
-                people.where(Practitioner.id == own),
-            )
-        appointments = db.session.scalars(query).all()
-        practitioners = list(db.session.scalars(people.order_by(Practitioner.name)))
-        known = {practitioner.id for practitioner in practitioners}
-        practitioners += {
-            a.practitioner_id: a.practitioner for a in appointments if a.practitioner_id not in known
-        }.values()
-        closures = db.session.scalars(
-            select(Closure).where(
-                func.tstzrange(from_at, to_at).op("&&")(Closure.during),
-                (Closure.location_id == location_id) | Closure.location_id.is_(None),
-            )
+        event = audit.values("day.read", actor=actor, object_type="Location", object_id=location_id)
+        appointments = db.session.scalars(query.add_cte(insert(AuditEvent).values(event).cte("audited"))).all()
+        rows = db.session.execute(
+            _DAY_OF_EACH,
+            {
+                "location_id": location_id,
+                "from_at": from_at,
+                "to_at": to_at,
+                "sees_all": sees_all,
+                "practitioner_id": None if sees_all else actor.practitioner_id,
+                "with_visits": list({found.practitioner_id for found in appointments}),
+            },
         ).all()
-        audit.record("day.read", actor=actor, object_type="Location", object_id=location_id)
-    return appointments, practitioners, closures
+    return appointments, [_day_of(row) for row in rows]
+
+
+def _day_of(row: Row[Any]) -> DayOf:
+    closures = [
+        Closed(datetime.fromisoformat(start), datetime.fromisoformat(end), kind, reason)
+        for start, end, kind, reason in row.closed or ()
+    ]
+    hours, elsewhere = ([(span.lower, span.upper) for span in spans] for spans in (row.hours, row.busy))
+    return DayOf(row.id, row.name, row.specialty, hours, elsewhere, closures)
 
 
 def calendar(appointment_id: UUID, *, settings: Settings, actor: Actor) -> str:

@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.extensions import db
+from server.extensions import Base
 from server.tables.columns import Key, Made
 
 
-class AuditEvent(db.Model):
+class AuditEvent(Base):
     """No foreign keys: what happened stays on record whatever becomes of the rows it names."""
 
     __tablename__ = "audit_events"

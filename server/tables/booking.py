@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, String, func, text
 from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from server.extensions import db
+from server.extensions import Base
 from server.tables.clinic import HealthcareService, Location, Room
 from server.tables.columns import Instant, Key, Made
 from server.tables.people import Patient, Practitioner
@@ -41,7 +42,7 @@ def _never_twice(who: str, when: str) -> ExcludeConstraint:
     )
 
 
-class Appointment(db.Model):
+class Appointment(Base):
     """`during` is the visit [start, end); `occupied` adds the buffers and is what practitioner and room lose."""
 
     __tablename__ = "appointments"
@@ -96,14 +97,14 @@ class Appointment(db.Model):
 
     @property
     def start(self) -> datetime:
-        return self.during.lower
+        return cast(datetime, self.during.lower)
 
     @property
     def end(self) -> datetime:
-        return self.during.upper
+        return cast(datetime, self.during.upper)
 
 
-class IdempotencyKey(db.Model):
+class IdempotencyKey(Base):
     """What a request with this key was answered, so that a repeated one gets the same bytes."""
 
     __tablename__ = "idempotency_keys"

@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, SmallInteger, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from server.extensions import db
+from server.extensions import Base
 from server.tables.columns import Key, Made
 
 
-class Location(db.Model):
+class Location(Base):
     """A site of the clinic, with the zone its clocks show."""
 
     __tablename__ = "locations"
@@ -25,7 +25,7 @@ class Location(db.Model):
     created_at: Mapped[Made]
 
 
-class Room(db.Model):
+class Room(Base):
     """A room or device that can be booked."""
 
     __tablename__ = "rooms"
@@ -38,7 +38,7 @@ class Room(db.Model):
     location: Mapped[Location] = relationship()
 
 
-class HealthcareService(db.Model):
+class HealthcareService(Base):
     """What can be booked, and its rules. All lengths in minutes."""
 
     __tablename__ = "healthcare_services"

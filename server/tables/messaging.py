@@ -7,11 +7,11 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from server.extensions import db
+from server.extensions import Base
 from server.tables.columns import Instant, Key, Made
 
 
-class OutboxMessage(db.Model):
+class OutboxMessage(Base):
     """One letter to one reader, written in the transaction of its cause; only ids, never content.
 
     A worker leases a due row, sends, and marks the outcome. The key on the cause makes a letter about one

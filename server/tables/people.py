@@ -10,14 +10,14 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstra
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from server.extensions import db
+from server.extensions import Base
 from server.tables.columns import Instant, Key, Made
 
 if TYPE_CHECKING:
     from server.tables.scheduling import Schedule
 
 
-class Patient(db.Model):
+class Patient(Base):
     __tablename__ = "patients"
     __table_args__ = (
         CheckConstraint("family_name <> ''", name="family_name_is_given"),
@@ -41,7 +41,7 @@ class Patient(db.Model):
         return f"{self.given_name} {self.family_name}".strip()
 
 
-class RelatedPerson(db.Model):
+class RelatedPerson(Base):
     """A proxy: `user_id` may act for `patient_id`, within what was granted and until it ends."""
 
     __tablename__ = "related_persons"
@@ -60,7 +60,7 @@ class RelatedPerson(db.Model):
     created_at: Mapped[Made]
 
 
-class Practitioner(db.Model):
+class Practitioner(Base):
     __tablename__ = "practitioners"
 
     id: Mapped[Key]

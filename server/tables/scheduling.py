@@ -10,7 +10,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKey, Index, SmallInteger,
 from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from server.extensions import Base, db
+from server.extensions import Base
 from server.tables.columns import Key, Made
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ schedule_services = Table(
 )
 
 
-class Schedule(db.Model):
+class Schedule(Base):
     """Hours of a practitioner at a location, for some services: wall time on one weekday (ISO: Monday is 1).
 
     `every_n_weeks` counts from the week of `valid_from`. Hours past midnight are two rows. With a
@@ -58,7 +58,7 @@ class Schedule(db.Model):
     services: Mapped[list[HealthcareService]] = relationship(secondary=schedule_services)
 
 
-class Closure(db.Model):
+class Closure(Base):
     """Leave, a holiday or a block: of one practitioner, of one location, or of everybody when both are empty."""
 
     __tablename__ = "closures"

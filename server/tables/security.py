@@ -8,7 +8,7 @@ from flask_security import RoleMixin, UserMixin
 from sqlalchemy import CheckConstraint, Column, ForeignKey, LargeBinary, String, Table, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from server.extensions import Base, db
+from server.extensions import Base
 from server.tables.columns import Instant, Key, Made
 from server.utils.tokens import new_secret
 
@@ -20,7 +20,7 @@ user_roles = Table(
 )
 
 
-class Role(db.Model, RoleMixin):
+class Role(Base, RoleMixin):
     __tablename__ = "roles"
 
     id: Mapped[Key]
@@ -28,7 +28,7 @@ class Role(db.Model, RoleMixin):
     description: Mapped[str] = mapped_column(String(255), server_default="")
 
 
-class User(db.Model, UserMixin):
+class User(Base, UserMixin):
     """An account: somebody who can sign in. Who they are to the clinic stands in patients or practitioners."""
 
     __tablename__ = "users"
@@ -46,7 +46,7 @@ class User(db.Model, UserMixin):
     roles: Mapped[list[Role]] = relationship(secondary=user_roles, lazy="selectin")
 
 
-class TokenFamily(db.Model):
+class TokenFamily(Base):
     """One sign-in of an API client; every refresh token descends from it, and dies with it."""
 
     __tablename__ = "token_families"
@@ -57,7 +57,7 @@ class TokenFamily(db.Model):
     revoked_at: Mapped[Instant | None]
 
 
-class RefreshToken(db.Model):
+class RefreshToken(Base):
     """Stored as a fingerprint; used once."""
 
     __tablename__ = "refresh_tokens"

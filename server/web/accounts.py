@@ -4,7 +4,8 @@ from typing import Any
 
 from flask import Flask, request, url_for
 from flask_login import user_logged_in, user_logged_out
-from flask_security import MailUtil, SQLAlchemyUserDatastore, current_user
+from flask_security import LoginForm, MailUtil, SQLAlchemyUserDatastore, current_user
+from flask_security.utils import validate_redirect_url
 from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.wrappers import Response
 
@@ -33,9 +34,33 @@ class OutboxMail(MailUtil):
             outbox.post(self.LETTERS[template], user_id=user.id)
 
 
+class SignInForm(LoginForm):
+    """Refusals go on record; somebody with the right password and an unconfirmed address gets a new letter."""
+
+    def validate(self, **kwargs: Any) -> bool:
+        accepted = bool(super().validate(**kwargs))
+        if not accepted:
+            with atomic():
+                audit.record(
+                    "account.signed-in",
+                    actor=plain_visitor(),
+                    object_type="User",
+                    object_id=getattr(self.user, "id", None),
+                    outcome="refused",
+                )
+                if self.user is not None and self.requires_confirmation:
+                    outbox.post("account-confirm", user_id=self.user.id)
+        return accepted
+
+    def validate_next(self, field: Any) -> None:
+        """A way back that leads to another host is dropped, without a word to whoever was sent here with it."""
+        if field.data and not validate_redirect_url(field.data):
+            field.data = ""
+
+
 def init_app(app: Flask) -> None:
     """Bind Flask-Security; its sign-in takes forms only, is limited, and goes on record."""
-    security.init_app(app, Datastore(db, User, Role), mail_util_cls=OutboxMail)
+    security.init_app(app, Datastore(db, User, Role), mail_util_cls=OutboxMail, login_form=SignInForm)
     for limit in sign_in_limits:
         app.view_functions["security.login"] = limit(app.view_functions["security.login"])
     app.before_request(_forms_only)
@@ -48,7 +73,7 @@ def after_sign_in() -> Response:
     """Staff go to the day, everybody else to their visits."""
     from flask import redirect
 
-    return redirect(url_for("admin.show_day" if current_actor().is_staff else "patient.list_visits"))
+    return redirect(url_for("admin.show_day" if current_actor().is_staff else "patient_account.list_visits"))
 
 
 def _forms_only() -> None:

@@ -20,6 +20,7 @@ def init_app(app: Flask) -> None:
     app.before_request(_name_request)
     app.after_request(_show_request_id)
     user_logged_in.connect(_new_session_id, app)
+    user_logged_out.connect(_forget_choice, app)
     user_logged_out.connect(_new_session_id, app)
 
 
@@ -72,6 +73,12 @@ def _name_request() -> None:
 def _show_request_id(response):  # type: ignore[no-untyped-def]
     response.headers["X-Request-ID"] = g.get("request_id", "")
     return response
+
+
+def _forget_choice(_app: Flask, **_: object) -> None:
+    """The next person at this browser does not see what the last one was choosing."""
+    for name in ("visitor", "chosen"):
+        session.pop(name, None)
 
 
 def _new_session_id(app: Flask, **_: object) -> None:

@@ -19,8 +19,6 @@ def init_logging(level: str) -> None:
     """Log to standard error; the supervisor or the container keeps it."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Line("%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
+    logging.basicConfig(level=level, handlers=[handler])
     for noisy in ("alembic", "apscheduler", "fontTools"):
         logging.getLogger(noisy).setLevel("WARNING")

@@ -19,6 +19,7 @@ def init_app(app: Flask) -> None:
         day_and_time=show_day_and_time,
         zone_name=show_zone,
         in_words=minutes_in_words,
+        local=clock.local,
     )
 
 

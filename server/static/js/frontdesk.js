@@ -1,0 +1,1 @@
+// Small comforts for every page; each page works without them.
