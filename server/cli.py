@@ -78,7 +78,7 @@ def serve(settings: Settings, bind: str) -> None:
             "--workers",
             str(settings.web_workers),
             "server.wsgi:app",
-        ],  # fmt: skip
+        ],
     )
 
 
@@ -104,7 +104,7 @@ def worker(settings: Settings, concurrency: int) -> None:
             "--without-heartbeat",
             "-n",
             f"frontdesk-{os.getpid()}@%h",
-        ]  # fmt: skip
+        ]
     )
 
 

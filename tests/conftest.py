@@ -75,12 +75,14 @@ def settings(new_database: Callable[[str], str], redis_url: str, tmp_path_factor
 
 
 @pytest.fixture(scope="session")
-def app(settings: Settings) -> Flask:
+def app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     app.config.update(TESTING=True)
     app.config["PROPAGATE_EXCEPTIONS"] = False  # people see our error pages, so do the tests
     schema.upgrade(app)
-    return app
+    yield app
+    with app.app_context():
+        db.engine.dispose()
 
 
 @pytest.fixture(autouse=True)

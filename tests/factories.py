@@ -66,7 +66,9 @@ def create_patient(**over: Any) -> Patient:
 
 
 def create_proxy(user: User, patient: Patient, **over: Any) -> RelatedPerson:
-    return _add(RelatedPerson(**{"user_id": user.id, "patient_id": patient.id, "may_read": True, "may_book": True, **over}))
+    return _add(
+        RelatedPerson(**{"user_id": user.id, "patient_id": patient.id, "may_read": True, "may_book": True, **over})
+    )
 
 
 def create_practitioner(**over: Any) -> Practitioner:
@@ -87,12 +89,18 @@ def create_service(**over: Any) -> HealthcareService:
 
 
 def create_schedule(
-    practitioner: Practitioner, location: Location, *services: HealthcareService, weekdays: Any = range(1, 6), **over: Any
+    practitioner: Practitioner,
+    location: Location,
+    *services: HealthcareService,
+    weekdays: Any = range(1, 6),
+    **over: Any,
 ) -> list[Schedule]:
     """Hours from 9 to 17 on working days, one row a weekday."""
     values = {"starts_at": time(9), "ends_at": time(17), "valid_from": date(2024, 1, 1), **over}
     rows = [
-        Schedule(practitioner_id=practitioner.id, location_id=location.id, weekday=day, services=list(services), **values)
+        Schedule(
+            practitioner_id=practitioner.id, location_id=location.id, weekday=day, services=list(services), **values
+        )
         for day in weekdays
     ]
     db.session.add_all(rows)
@@ -105,7 +113,12 @@ def create_closure(start: datetime, end: datetime, **over: Any) -> Closure:
 
 
 def create_appointment(
-    patient: Patient | None, practitioner: Practitioner, location: Location, service: HealthcareService, start: datetime, **over: Any
+    patient: Patient | None,
+    practitioner: Practitioner,
+    location: Location,
+    service: HealthcareService,
+    start: datetime,
+    **over: Any,
 ) -> Appointment:
     """A booked visit written straight into the table, past every rule but the database's."""
     end = start + timedelta(minutes=service.duration_minutes)
@@ -122,6 +135,4 @@ def create_appointment(
         "occupied": occupied,
         **over,
     }
-    return _add(
-        Appointment(practitioner_id=practitioner.id, location_id=location.id, service_id=service.id, **values)
-    )
+    return _add(Appointment(practitioner_id=practitioner.id, location_id=location.id, service_id=service.id, **values))

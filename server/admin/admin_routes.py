@@ -2,7 +2,32 @@
 
 from flask import Blueprint
 
+from server.admin import appointment_pages, booking_pages, day_pages
 from server.web.guards import guard, staff_on_pages
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 guard(admin, staff_on_pages)
+
+STEP = "<any('confirm', 'arrive', 'complete', 'no-show', 'undo'):step>"
+
+# The day
+admin.add_url_rule("", view_func=day_pages.go_to_today, strict_slashes=False)
+admin.add_url_rule("/day", view_func=day_pages.show_day)
+
+# One appointment
+admin.add_url_rule("/appointments/<uuid:appointment_id>", view_func=appointment_pages.show_appointment)
+admin.add_url_rule(f"/appointments/<uuid:appointment_id>/{STEP}", view_func=appointment_pages.take_step, methods=["POST"])
+admin.add_url_rule("/appointments/<uuid:appointment_id>/move", view_func=appointment_pages.show_move)
+admin.add_url_rule(
+    "/appointments/<uuid:appointment_id>/move", view_func=appointment_pages.move_appointment, methods=["POST"]
+)
+admin.add_url_rule("/appointments/<uuid:appointment_id>/cancel", view_func=appointment_pages.show_cancel)
+admin.add_url_rule(
+    "/appointments/<uuid:appointment_id>/cancel", view_func=appointment_pages.cancel_appointment, methods=["POST"]
+)
+
+# Booking for a patient
+admin.add_url_rule("/book", view_func=booking_pages.show_booking)
+admin.add_url_rule("/book", view_func=booking_pages.book_appointment, methods=["POST"])
+admin.add_url_rule("/book/find-patient", view_func=booking_pages.find_patient, methods=["POST"])
+admin.add_url_rule("/book/new-patient", view_func=booking_pages.create_patient, methods=["POST"])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.jobs import letters
-from server.services import booking, housekeeping
+from server.services import housekeeping, occupancy
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ TIMETABLE: tuple[Job, ...] = (
     Job(
         "free-expired-holds",
         15,
-        booking.free_expired_holds,
+        occupancy.free_expired_holds,
         "Held times that nobody booked become free rows.",
     ),
     Job("send-letters", 15, letters.send_due, "Sends what is due; the broker may have lost the wake-up call."),

@@ -9,33 +9,26 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, func, insert, literal, or_, select, text, update
-from sqlalchemy.dialects.postgresql import Range
-from sqlalchemy.dialects.postgresql import insert as insert_or_nothing
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Row, delete, func, select, text, update
 
 from server.errors import Conflict, DomainError, Invalid, NotVisible
 from server.extensions import db
 from server.models import (
     Appointment,
-    AuditEvent,
     HealthcareService,
-    OutboxMessage,
     Patient,
     Practitioner,
     Status,
 )
-from server.services import access, audit, availability, outbox
+from server.services import access, audit, availability, occupancy, outbox
 from server.services.access import Actor
-from server.services.availability import OVERRIDABLE, TAKEN, FreeTime, Reason
+from server.services.availability import OVERRIDABLE, TAKEN, Reason
+from server.services.occupancy import IS_HOLD, PatientBusy, SlotTaken
 from server.services.transaction import atomic, retried
 from server.utils import clock
 from server.utils.text import minutes_in_words
-from server.utils.tokens import new_id
 
 MAX_HOLDS = 2
-ALTERNATIVES = 3
-EXCLUSION_VIOLATION = "23P01"
 
 # step -> (states it may start from, state it leads to)
 STEPS: dict[str, tuple[frozenset[str], str]] = {
@@ -44,20 +37,7 @@ STEPS: dict[str, tuple[frozenset[str], str]] = {
     "no-show": (frozenset({Status.BOOKED}), Status.NOSHOW),
 }
 UNDO = {Status.ARRIVED: Status.BOOKED, Status.FULFILLED: Status.ARRIVED, Status.NOSHOW: Status.BOOKED}
-IS_HOLD = text("appointments.status = 'proposed'")  # the very words of the partial indexes
 OPEN = (Status.PENDING, Status.BOOKED)
-
-
-class SlotTaken(Conflict):
-    """Somebody else has the time; `alternatives` are the next free ones with the same practitioner."""
-
-    slug, title = "slot-taken", "This time is taken"
-
-
-class PatientBusy(Conflict):
-    """The patient has another appointment at that time."""
-
-    slug, title = "patient-busy", "There is another visit at that time"
 
 
 class WrongState(Conflict):
@@ -121,7 +101,7 @@ def hold_time(
         )
         if (held or 0) >= MAX_HOLDS:
             raise TooManyHolds(f"You hold {MAX_HOLDS} times already. Book one of them or let it go first.")
-        row = _insert(
+        row = occupancy.insert_if_free(
             found,
             {
                 "status": Status.PROPOSED,
@@ -132,7 +112,7 @@ def hold_time(
             actor=actor,
             action="hold.made",
         )
-        return row if row is not None else _taken(found, start=start, patient_id=None, actor=actor)
+        return row if row is not None else occupancy.refuse(found, start=start, patient_id=None, actor=actor)
 
 
 @retried
@@ -171,7 +151,7 @@ def book_appointment(
         _check(found, start=start, actor=actor, override=bool(override_reason), patient_id=patient_id)
         if not (override_reason and actor.may("override")):
             _check_limit(found, patient_id=patient_id)
-        row = _insert(
+        row = occupancy.insert_if_free(
             found,
             {
                 "status": Status.BOOKED,
@@ -184,7 +164,7 @@ def book_appointment(
             action="appointment.overridden" if override_reason else "appointment.booked",
             letter="appointment-booked",
         )
-        return row if row is not None else _taken(found, start=start, patient_id=patient_id, actor=actor)
+        return row if row is not None else occupancy.refuse(found, start=start, patient_id=patient_id, actor=actor)
 
 
 @retried
@@ -231,10 +211,10 @@ def reschedule_appointment(
                 updated_at=func.clock_timestamp(),
             )
         )
-        if not _fits(change):
-            _free_expired_holds(found, moved.patient_id)
-            if not _fits(change):
-                _taken(found, start=start, patient_id=moved.patient_id, actor=actor, ignore_id=moved.id)
+        if not occupancy.fits(change):
+            occupancy.free_expired_holds_near(found, moved.patient_id)
+            if not occupancy.fits(change):
+                occupancy.refuse(found, start=start, patient_id=moved.patient_id, actor=actor, ignore_id=moved.id)
         _record(moved, "rescheduled", actor=actor, letter="appointment-moved")
         return _reload(moved)
 
@@ -283,19 +263,10 @@ def take_step(appointment_id: UUID, *, step: str, actor: Actor, if_version: int 
             .where(Appointment.id == stepped.id)
             .values(status=target, version=Appointment.version + 1, updated_at=func.clock_timestamp())
         )
-        if not _fits(change):  # a no-show taken back, whose time somebody else has by now
+        if not occupancy.fits(change):  # a no-show taken back, whose time somebody else has by now
             raise SlotTaken("Somebody else has this time by now.", alternatives=[])
         _record(stepped, step, actor=actor)
         return _reload(stepped)
-
-
-def free_expired_holds() -> int:
-    """Delete the holds whose time is over; returns how many. Conflicts do the same on the spot."""
-    with atomic():
-        result = db.session.execute(
-            delete(Appointment).where(IS_HOLD, Appointment.hold_expires_at <= text("clock_timestamp()"))
-        )
-    return int(result.rowcount)  # type: ignore[attr-defined]
 
 
 # --- the parts ---
@@ -317,7 +288,7 @@ def _check(
     if forbidding:
         raise RulesForbid(forbidding)
     if against:
-        _taken(found, start=start, patient_id=patient_id, actor=actor, ignore_id=ignore_id)
+        occupancy.refuse(found, start=start, patient_id=patient_id, actor=actor, ignore_id=ignore_id)
 
 
 def _check_limit(found: Row[Any], *, patient_id: UUID) -> None:
@@ -338,98 +309,6 @@ def _check_limit(found: Row[Any], *, patient_id: UUID) -> None:
         raise RulesForbid([Reason("limit", f"At most {limit} open visits of this kind for one patient.")])
 
 
-def _insert(
-    found: Row[Any], values: dict[str, Any], *, actor: Actor, action: str, letter: str | None = None
-) -> Appointment | None:
-    """The booking itself: one statement with its audit event and its letter; None when the time is taken.
-
-    ON CONFLICT DO NOTHING answers from all three constraints without an exception and without waiting
-    while holding a place in them, which is why it cannot deadlock.
-    """
-    statement = _booking_statement(found, values, actor=actor, action=action, letter=letter)
-    row = db.session.execute(statement).one_or_none()
-    if row is None and _free_expired_holds(found, values["patient_id"]):
-        row = db.session.execute(statement).one_or_none()
-    if row is None:
-        return None
-    if letter:
-        outbox.hurry()
-    appointment = db.session.get(Appointment, row.id, options=access.WITH_NAMES, populate_existing=True)
-    assert appointment is not None
-    return appointment
-
-
-def _booking_statement(
-    found: Row[Any], values: dict[str, Any], *, actor: Actor, action: str, letter: str | None
-) -> Any:
-    booked = (
-        insert_or_nothing(Appointment)
-        .values(
-            id=new_id(),
-            service_id=found.id,
-            practitioner_id=found.practitioner_id,
-            location_id=found.place_id,
-            room_id=found.room_id,
-            during=found.during,
-            occupied=found.occupied,
-            **values,
-        )
-        .on_conflict_do_nothing()
-        .returning(Appointment.id, Appointment.patient_id)
-        .cte("booked")
-    )
-    event = audit.values(action, actor=actor, object_type="Appointment")
-    audited = (
-        insert(AuditEvent)
-        .from_select(
-            [*event, "object_id", "patient_id"],
-            select(*map(_typed, event.items()), booked.c.id, booked.c.patient_id),
-            include_defaults=False,
-        )
-        .cte("audited")
-    )
-    statement = select(booked.c.id).add_cte(audited)
-    if letter:
-        message = outbox.values(letter)
-        statement = statement.add_cte(
-            insert(OutboxMessage)
-            .from_select(
-                [*message, "appointment_id", "patient_id", "sequence"],
-                select(
-                    *(literal(value) for value in message.values()),
-                    booked.c.id,
-                    booked.c.patient_id,
-                    literal(0),
-                ),
-                include_defaults=False,
-            )
-            .cte("posted")
-        )
-    return statement
-
-
-def _typed(column: tuple[str, Any]) -> Any:
-    name, value = column
-    return literal(value, AuditEvent.__table__.c[name].type)
-
-
-def _free_expired_holds(found: Row[Any], patient_id: UUID | None) -> bool:
-    """Delete the expired holds that overlap the wanted time; whether another try is worth while."""
-    result = db.session.execute(
-        delete(Appointment).where(
-            IS_HOLD,
-            Appointment.hold_expires_at <= text("clock_timestamp()"),
-            or_(
-                Appointment.practitioner_id == found.practitioner_id,
-                Appointment.room_id == found.room_id,
-                Appointment.patient_id == patient_id,
-            ),
-            Appointment.occupied.overlaps(found.occupied),
-        )
-    )
-    return bool(result.rowcount)  # type: ignore[attr-defined]
-
-
 def _use_hold(hold_id: UUID, *, service_id: UUID, practitioner_id: UUID, start: datetime, actor: Actor) -> None:
     """Give up the hold inside this transaction, so that the booking's INSERT finds the time free.
 
@@ -443,53 +322,6 @@ def _use_hold(hold_id: UUID, *, service_id: UUID, practitioner_id: UUID, start: 
         raise Invalid("The hold is for another time.", errors={"hold_id": ["This hold is for another time."]})
     db.session.execute(delete(Appointment).where(Appointment.id == held.id))
     db.session.expunge(held)
-
-
-def _fits(change: Any) -> bool:
-    """Whether an UPDATE passes the constraints; a savepoint keeps the transaction alive when it does not."""
-    try:
-        with db.session.begin_nested():
-            db.session.execute(change.execution_options(synchronize_session=False))
-    except IntegrityError as error:
-        if getattr(error.orig, "sqlstate", None) != EXCLUSION_VIOLATION:
-            raise
-        return False
-    return True
-
-
-def _taken(
-    found: Row[Any], *, start: datetime, patient_id: UUID | None, actor: Actor, ignore_id: UUID | None = None
-) -> Any:
-    """Raise what fits: the patient's own other visit, or the time is somebody else's, with alternatives."""
-    if patient_id is not None and _patient_is_busy(patient_id, found.during, ignore_id) and not found.is_buffered:
-        raise PatientBusy("This patient already has a visit at that time.")
-    free = availability.search(
-        found.id,
-        from_at=start,
-        to_at=start + timedelta(days=30),
-        practitioner_id=found.practitioner_id,
-        limit=ALTERNATIVES,
-        as_staff=actor.may("book"),
-        ignore_id=ignore_id,
-    )
-    raise SlotTaken("Somebody else has this time. These are the next free ones.", alternatives=free)
-
-
-def _patient_is_busy(patient_id: UUID, during: Range[datetime], ignore_id: UUID | None) -> bool:
-    return bool(
-        db.session.scalar(
-            select(
-                select(Appointment.id)
-                .where(
-                    Appointment.patient_id == patient_id,
-                    Appointment.during.overlaps(during),
-                    Appointment.status.in_((Status.PENDING, Status.BOOKED, Status.ARRIVED, Status.FULFILLED)),
-                    Appointment.id.is_distinct_from(ignore_id),
-                )
-                .exists()
-            )
-        )
-    )
 
 
 def _check_cutoff(appointment: Appointment, *, actor: Actor, what: str) -> None:
@@ -558,14 +390,12 @@ def _reload(appointment: Appointment) -> Appointment:
 
 
 __all__ = [
-    "FreeTime",
     "PatientBusy",
     "RulesForbid",
     "SlotTaken",
     "book_appointment",
     "cancel_appointment",
     "confirm_appointment",
-    "free_expired_holds",
     "hold_time",
     "release_hold",
     "reschedule_appointment",

@@ -19,6 +19,8 @@ forget: Callable[[], object] | None = None
 
 
 class Stale(DomainError):
+    """Somebody changed it since it was read."""
+
     status, slug, title = 412, "precondition-failed", "It has changed since you read it"
 
 
@@ -27,9 +29,7 @@ def locations() -> Sequence[Location]:
     return db.session.scalars(select(Location).where(Location.is_active).order_by(Location.name)).all()
 
 
-def services(
-    *, practitioner_id: UUID | None = None, location_id: UUID | None = None
-) -> Sequence[HealthcareService]:
+def services(*, practitioner_id: UUID | None = None, location_id: UUID | None = None) -> Sequence[HealthcareService]:
     """Active services by name, of one practitioner or location."""
     query = select(HealthcareService).where(HealthcareService.is_active).order_by(HealthcareService.name)
     if practitioner_id is not None or location_id is not None:

@@ -14,7 +14,7 @@ from sqlalchemy import func, insert, or_, select, update
 
 from server.extensions import db
 from server.models import OutboxMessage
-from server.services.transaction import after_commit, atomic
+from server.services.transaction import abandon, after_commit, atomic
 from server.utils.tokens import new_id
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def _deliver(message_id: UUID, send: Callable[[UUID], None]) -> int:
         _mark(message_id, outcome="failed", detail=str(reason))
     except Exception as error:
         log.warning("Letter %s could not be sent, it will be tried again: %s", message_id, type(error).__name__)
-        db.session.rollback()
+        abandon()
         _retry_later(message_id, type(error).__name__)
     else:
         _mark(message_id, outcome="sent")

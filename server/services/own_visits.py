@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import func, select
 
@@ -35,9 +37,7 @@ def by_person(*, actor: Actor, past_limit: int) -> list[PersonVisits]:
             if actor.may_for(person["id"], "read")
         ]
         for each in listed:
-            audit.record(
-                "appointments.listed", actor=actor, object_type="Appointment", patient_id=each.person["id"]
-            )
+            audit.record("appointments.listed", actor=actor, object_type="Appointment", patient_id=each.person["id"])
     return listed
 
 
@@ -47,7 +47,7 @@ def _of(person: dict[str, Any], *, actor: Actor, past_limit: int) -> PersonVisit
         .where(Appointment.patient_id == person["id"], Appointment.status != Status.ENTERED_IN_ERROR)
         .options(*access.WITH_NAMES)
     )
-    is_upcoming = Appointment.status.in_(OPEN) & (END > func.statement_timestamp())
+    is_upcoming = Appointment.status.in_(OPEN) & (func.statement_timestamp() < END)
     upcoming = db.session.scalars(theirs.where(is_upcoming).order_by(START)).all()
     past = db.session.scalars(theirs.where(~is_upcoming).order_by(START.desc()).limit(past_limit + 1)).all()
     return PersonVisits(person, upcoming, past[:past_limit], len(past) > past_limit)
@@ -64,7 +64,7 @@ def next_visit(*, actor: Actor) -> Appointment | None:
             .where(
                 Appointment.patient_id.in_(readable),
                 Appointment.status.in_(OPEN),
-                END > func.statement_timestamp(),
+                func.statement_timestamp() < END,
             )
             .options(*access.WITH_NAMES)
             .order_by(START)
@@ -79,3 +79,22 @@ def next_visit(*, actor: Actor) -> Appointment | None:
                 patient_id=found.patient_id,
             )
     return found
+
+
+def visit_at(start: datetime, *, practitioner_id: UUID, patient_id: UUID | None, actor: Actor) -> UUID | None:
+    """The id of the open visit this patient has with this practitioner at this very time."""
+    return db.session.scalar(
+        access.visible_appointments(actor)
+        .with_only_columns(Appointment.id)
+        .where(
+            Appointment.patient_id == patient_id,
+            Appointment.practitioner_id == practitioner_id,
+            start == START,
+            Appointment.status.in_(OPEN),
+        )
+    )
+
+
+def changeable_until(visit: Appointment) -> datetime:
+    """Until when a patient may move or cancel it without calling: the service's cut-off."""
+    return visit.start - timedelta(minutes=visit.service.cancel_cutoff_minutes)

@@ -56,9 +56,11 @@ def find_patients(words: str, *, actor: Actor, limit: int = 20) -> Sequence[Pati
 
 
 def patient(patient_id: UUID, *, actor: Actor) -> Patient:
-    """One patient this actor may read. Raises NotVisible."""
-    access.patient_id_for(patient_id, actor=actor, to="read")
-    return db.session.get_one(Patient, patient_id)
+    """One patient this actor may read; it goes on record. Raises NotVisible."""
+    with atomic():
+        access.patient_id_for(patient_id, actor=actor, to="read")
+        audit.record("patient.read", actor=actor, object_type="Patient", object_id=patient_id, patient_id=patient_id)
+        return db.session.get_one(Patient, patient_id)
 
 
 def create_patient(
@@ -76,7 +78,11 @@ def create_patient(
     """
     given_name, family_name, phone, email = map(clean_line, (given_name, family_name, phone, email))
     errors: dict[str, list[str]] = {}
-    for name, value, longest in (("given_name", given_name, 100), ("family_name", family_name, 100), ("phone", phone, 40)):
+    for name, value, longest in (
+        ("given_name", given_name, 100),
+        ("family_name", family_name, 100),
+        ("phone", phone, 40),
+    ):
         if not value and name != "phone":
             errors[name] = ["Please fill this in."]
         elif len(value) > longest:
@@ -101,7 +107,5 @@ def create_patient(
         )
         db.session.add(created)
         db.session.flush()
-        audit.record(
-            "patient.created", actor=actor, object_type="Patient", object_id=created.id, patient_id=created.id
-        )
+        audit.record("patient.created", actor=actor, object_type="Patient", object_id=created.id, patient_id=created.id)
     return created

@@ -19,10 +19,13 @@ log = logging.getLogger(__name__)
 
 # SQLSTATEs after which the same command may simply be tried again (PostgreSQL, appendix A).
 SERIALIZATION_FAILURE, DEADLOCK, LOCK_TIMEOUT = "40001", "40P01", "55P03"
+EXCLUSION_VIOLATION = "23P01"
 ATTEMPTS = 4  # one and three retries
 
 
 class TooBusy(Unavailable):
+    """The command was a victim of deadlocks or lock timeouts every time."""
+
     detail_text = "Too many people are changing the same thing at this moment. Please try again."
     slug, title = "too-busy", "Please try again"
 
@@ -84,7 +87,6 @@ def retried(command: Callable[P, R]) -> Callable[P, R]:
                 if sqlstate(error) not in (SERIALIZATION_FAILURE, DEADLOCK, LOCK_TIMEOUT):
                     raise
                 log.warning("Attempt %d of %s was a victim of %s", attempt, command.__name__, sqlstate(error))
-                db.session.rollback()
                 if attempt < ATTEMPTS:
                     time.sleep(random.uniform(0.005, 0.02) * attempt)  # noqa: S311 - spreads, hides nothing
         raise TooBusy(TooBusy.detail_text)
@@ -95,6 +97,11 @@ def retried(command: Callable[P, R]) -> Callable[P, R]:
 def sqlstate(error: Exception) -> str | None:
     """The five characters with which PostgreSQL names an error."""
     return getattr(getattr(error, "orig", error), "sqlstate", None)
+
+
+def abandon() -> None:
+    """Forget what an interrupted request or task had begun."""
+    db.session().rollback()
 
 
 def commit() -> None:

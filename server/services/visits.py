@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, func, insert, select, text, tuple_
 
+from server.errors import NotAllowed
 from server.extensions import db
 from server.models import OCCUPIES, OCCUPYING, Appointment, AuditEvent, Location, Schedule, Status, User
 from server.services import access, audit, booking
@@ -65,6 +66,19 @@ def possible_steps(found: Appointment, *, actor: Actor) -> frozenset[str]:
     return frozenset(by_state if may_step else ()) | {
         action for action in others if access.may_do(action, found, actor=actor)
     }
+
+
+def visit_to_change(appointment_id: UUID, *, action: str, actor: Actor) -> Appointment:
+    """One appointment that the actor may change in this way now; what a page asks before it offers a form.
+
+    Raises NotVisible, NotAllowed, WrongState.
+    """
+    found = read_visit(appointment_id, actor=actor)
+    if not access.may_do(action, found, actor=actor):
+        raise NotAllowed("Your role does not allow this.")
+    if action not in possible_steps(found, actor=actor):
+        raise booking.WrongState("The state of this visit does not allow it any more.", state=str(found.status))
+    return found
 
 
 def list_visits(
@@ -150,7 +164,7 @@ _DAY_OF_EACH = text(f"""
                 SELECT FROM schedules s WHERE s.practitioner_id = p.id AND s.location_id = :location_id)
             OR p.id = ANY(:with_visits))
      ORDER BY p.name, p.id
-""")
+""")  # noqa: S608 - joins its own constants; every value is a bound parameter
 
 
 def locations_of(actor: Actor) -> Sequence[Location]:

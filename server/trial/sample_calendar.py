@@ -52,6 +52,7 @@ class Diary:
     services: dict[Any, UUID]
     practitioners: dict[Any, UUID]
     patients: dict[str, list[UUID]]
+    with_account: frozenset[UUID]
     closures: list[dict[str, Any]]
     desk_id: UUID
     now: datetime = field(default_factory=clock.now)
@@ -77,8 +78,8 @@ class Diary:
     def _patients_of_the_day(self, location: str, on: date, today: date) -> Iterator[UUID]:
         """Each patient once, in random order; Ana and Bea come one day a month, and not in the next few days."""
         known = self.patients[location]
-        with_account = known[:2] if location == cast.NEW_YORK else []
-        others = known[len(with_account) :]
+        with_account = [patient_id for patient_id in known if patient_id in self.with_account]
+        others = [patient_id for patient_id in known if patient_id not in self.with_account]
         drawn = self.chance.sample(others, len(others))
         yield from with_account if (on - today).days % 28 == 6 else []
         yield from drawn
@@ -104,7 +105,8 @@ class Diary:
                 if patient_id is None:
                     return
                 row = self._row(person, hours, service, visit)
-                yield row | self._course(visit) | {"patient_id": patient_id}
+                course = self._course(visit, kept=patient_id in self.with_account)
+                yield row | course | {"patient_id": patient_id}
 
     def _share(self, busy: float, days_ahead: int) -> float:
         """How full a day is: the past and today as usual, then less and less."""
@@ -136,9 +138,9 @@ class Diary:
             "created_at": min(asked_at, self.now),
         }
 
-    def _course(self, visit: Visit) -> dict[str, Any]:
-        """How it went, or how far it is: what the state and its companions are by now."""
-        status = self._status(visit)
+    def _course(self, visit: Visit, *, kept: bool) -> dict[str, Any]:
+        """How it went, or how far it is: the state by now, and what goes with it. `kept`: they come for sure."""
+        status = self._status(visit, 1.0 if kept else self.chance.random())
         cancelled = status == Status.CANCELLED
         soon = visit.start - self.now < timedelta(days=4)
         confirmed = soon and not cancelled and self.chance.random() < 0.6
@@ -150,8 +152,7 @@ class Diary:
             "version": 2 if cancelled or confirmed else 1,
         }
 
-    def _status(self, visit: Visit) -> str:
-        draw = self.chance.random()
+    def _status(self, visit: Visit, draw: float) -> str:
         if draw < 0.06:
             return Status.CANCELLED
         if visit.end <= self.now:

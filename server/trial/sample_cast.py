@@ -177,7 +177,7 @@ PRACTITIONERS = (
         "Nursing",
         ("en", "de"),
         NEW_YORK,
-        0.4,
+        0.35,
         (
             Hours("1234567", _at(8), _at(12), ("Blood test", "Vaccination"), "Treatment room"),
             Hours("135", _at(13), _at(16), ("Blood test", "Vaccination"), "Treatment room"),
@@ -188,7 +188,7 @@ PRACTITIONERS = (
         "Family medicine",
         ("pt", "en"),
         LISBON,
-        0.5,
+        0.65,
         (
             Hours("12345", _at(9), _at(13), FAMILY_DOCTOR, "Exam 1"),
             Hours("12345", _at(14), _at(18), FAMILY_DOCTOR, "Exam 1"),
@@ -200,7 +200,7 @@ PRACTITIONERS = (
         "Surgery",
         ("pt", "en", "es"),
         LISBON,
-        0.5,
+        0.6,
         (
             Hours("24", _at(9), _at(13), ("Minor surgery", "Skin check"), "Procedure room"),
             Hours("357", _at(14), _at(19), ("General consultation", "Skin check", "Follow-up")),
@@ -212,7 +212,7 @@ PRACTITIONERS = (
         "Physiotherapy",
         ("pt", "en", "fr"),
         LISBON,
-        0.55,
+        0.65,
         (
             Hours("123467", _at(9), _at(13), ("Physiotherapy",), "Physiotherapy room"),
             Hours("1234", _at(14), _at(18), ("Physiotherapy",), "Physiotherapy room"),

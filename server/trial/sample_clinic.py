@@ -66,7 +66,7 @@ def fill(app: Flask) -> None:
             ],
             key="name",
         )
-        patients = _add_patients(users, chance)
+        own, patients = _add_patients(users, chance)
         _add_hours(practitioners, locations, rooms, services)
         closures = _add_closures(practitioners, locations)
         diary = Diary(
@@ -77,21 +77,27 @@ def fill(app: Flask) -> None:
             services=services,
             practitioners=practitioners,
             patients=patients,
+            with_account=frozenset(own.values()),
             closures=closures,
             desk_id=users[cast.DANA],
         )
         # The diary keeps practitioners and patients apart; a room that two share is the database's to judge.
-        db.session.execute(insert_or_nothing(Appointment).on_conflict_do_nothing(), diary.appointments())
+        _run(insert_or_nothing(Appointment).on_conflict_do_nothing(), diary.appointments())
 
 
 def _add(table: Any, rows: list[dict[str, Any]], *, key: str | tuple[str, str] = "id") -> Ids:
     """Insert the rows with one statement; answers their ids by what `key` names."""
     for row in rows:
         row["id"] = new_id()
-    db.session.execute(insert(table), rows)
+    _run(insert(table), rows)
     if isinstance(key, tuple):
         return {tuple(row[name] for name in key): row["id"] for row in rows}
     return {row[key]: row["id"] for row in rows}
+
+
+def _run(statement: Any, rows: list[dict[str, Any]]) -> None:
+    """One executemany; the ORM's own bulk insert would make a new one wherever a NULL comes or goes."""
+    db.session.connection().execute(statement, rows)
 
 
 def _add_accounts() -> Ids:
@@ -106,15 +112,15 @@ def _add_accounts() -> Ids:
         key="email",
     )
     roles = {role.name: role.id for role in db.session.scalars(select(Role))}
-    db.session.execute(
+    _run(
         insert(user_roles),
         [{"user_id": users[account.email], "role_id": roles[account.role]} for account in cast.ACCOUNTS],
     )
     return users
 
 
-def _add_patients(users: Ids, chance: random.Random) -> dict[str, list[UUID]]:
-    """Patients by location, those with an account first."""
+def _add_patients(users: Ids, chance: random.Random) -> tuple[Ids, dict[str, list[UUID]]]:
+    """The patients with an account by e-mail address, and all patients by location."""
     accounts = [
         {
             "user_id": users[account.email],
@@ -130,16 +136,8 @@ def _add_patients(users: Ids, chance: random.Random) -> dict[str, list[UUID]]:
         if account.birth_date
     ]
     own = _add(Patient, accounts, key="email")
-    db.session.execute(
-        insert(RelatedPerson),
-        {
-            "user_id": users[cast.CARL],
-            "patient_id": own[cast.ANA],
-            "relationship_name": "Partner",
-            "may_read": True,
-            "may_book": True,
-        },
-    )
+    proxy = {"user_id": users[cast.CARL], "patient_id": own[cast.ANA], "relationship_name": "Partner"}
+    _add(RelatedPerson, [proxy | {"may_read": True, "may_book": True}])
     patients = {cast.NEW_YORK: list(own.values()), cast.LISBON: []}
     for at, (location, (given_names, family_names)) in enumerate(cast.NAMES.items(), start=1):
         pairs = [(given, family) for given in given_names for family in family_names]
@@ -156,7 +154,7 @@ def _add_patients(users: Ids, chance: random.Random) -> dict[str, list[UUID]]:
             for number, (given, family) in enumerate(chance.sample(pairs, cast.PATIENTS_PER_LOCATION), start=150)
         ]
         patients[location] += _add(Patient, rows, key="mrn").values()
-    return patients
+    return own, patients
 
 
 def _plain(name: str) -> str:
@@ -185,8 +183,8 @@ def _add_hours(practitioners: Ids, locations: Ids, rooms: Ids, services: Ids) ->
                 }
                 rows.append(row)
                 offered += [{"schedule_id": row["id"], "service_id": services[name]} for name in hours.services]
-    db.session.execute(insert(Schedule), rows)
-    db.session.execute(insert(schedule_services), offered)
+    _run(insert(Schedule), rows)
+    _run(insert(schedule_services), offered)
 
 
 def _add_closures(practitioners: Ids, locations: Ids) -> list[dict[str, Any]]:

@@ -19,10 +19,14 @@ KEPT_HEADERS = ("Content-Type", "Location", "ETag")
 
 
 class StillRunning(Conflict):
+    """The first request with this key has not been answered yet."""
+
     slug, title = "idempotency-key-in-use", "Still working on it"
 
 
 class KeyReused(Invalid):
+    """The key came with another request before."""
+
     slug, title = "idempotency-key-reused", "This key was used for another request"
 
 

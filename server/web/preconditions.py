@@ -14,6 +14,8 @@ class PreconditionRequired(DomainError):
 
 
 class PreconditionFailed(DomainError):
+    """412: the version that was read is not the one that is there."""
+
     status, slug, title = 412, "precondition-failed", "It has changed since you read it"
 
 

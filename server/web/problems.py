@@ -9,8 +9,8 @@ from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyEr
 from werkzeug.exceptions import HTTPException
 
 from server.errors import DomainError
-from server.extensions import db, jwt
-from server.services.transaction import sqlstate
+from server.extensions import jwt
+from server.services.transaction import abandon, sqlstate
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def answer(status: int, slug: str, title: str, detail: str, **members: Any) -> R
 
 
 def _domain_error(error: DomainError) -> Response:
-    db.session.rollback()
+    abandon()
     response = answer(error.status, error.slug, error.title, error.detail, **_jsonable(error.extra))
     if retry_after := getattr(error, "retry_after", None):
         response.headers["Retry-After"] = str(retry_after)
@@ -92,7 +92,7 @@ def _jsonable(extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def _http_error(error: HTTPException) -> Response:
-    db.session.rollback()
+    abandon()
     status = error.code or 500
     if status < 400:  # a redirect is raised as an exception, too
         return error.get_response()  # type: ignore[return-value]
@@ -114,9 +114,7 @@ def _flat(messages: Any) -> dict[str, list[str]]:
     """webargs answers {place: {field: [sentence]}}, the contract {field: [sentence]}."""
     flat: dict[str, list[str]] = {}
     for fields in messages.values():
-        if not isinstance(fields, dict):
-            fields = {"_": fields}
-        for name, sentences in fields.items():
+        for name, sentences in (fields if isinstance(fields, dict) else {"_": fields}).items():
             flat[str(name)] = _sentences(sentences)
     return flat
 
@@ -129,7 +127,7 @@ def _sentences(value: Any) -> list[str]:
 
 def _database_error(error: SQLAlchemyError) -> Response:
     """The database's own words never leave; a value it could not even read is the sender's."""
-    db.session.rollback()
+    abandon()
     if isinstance(error, DataError):
         return answer(422, "invalid", "Some of what was sent is not right", "A value is outside of what can be stored.")
     if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
@@ -143,7 +141,7 @@ def _database_error(error: SQLAlchemyError) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    db.session.rollback()
+    abandon()
     # Where it happened, never the message: it may hold what somebody typed, or a row of the database.
     places = "".join(traceback.format_tb(error.__traceback__))
     log.error("Unexpected %s %s\n%s", type(error).__name__, sqlstate(error) or "", places)

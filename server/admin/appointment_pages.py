@@ -1,0 +1,158 @@
+"""One appointment: who, what, when, what became of it, and the steps that are possible now."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from uuid import UUID
+
+from flask import flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response
+
+from server.admin import words
+from server.admin.day_pages import day_of, remember_step
+from server.admin.reading import read_date, read_id, read_start, read_text, read_version
+from server.errors import Invalid
+from server.models import Appointment
+from server.services import availability, booking, directory, visits
+from server.services.availability import FreeTime
+from server.utils import clock
+from server.web.identity import current_actor
+from server.web.limits import booking_limit
+
+DAYS_AT_ONCE, TIMES_AT_ONCE = 7, 120
+
+Answer = str | Response | tuple[str, int]
+
+
+def show_appointment(appointment_id: UUID) -> str:
+    found, events = visits.read_with_history(appointment_id, actor=current_actor())
+    return render_template(
+        "admin/show_appointment.html",
+        visit=found,
+        zone=found.location.time_zone,
+        state=words.state_of(found),
+        steps=visits.possible_steps(found, actor=current_actor()),
+        history=[(event, words.history_line(event.action)) for event in events],
+        board=day_of(found),
+    )
+
+
+def take_step(appointment_id: UUID, step: str) -> Response:
+    """confirm, arrive, complete, no-show, undo; only on the version that the reader saw."""
+
+    def command() -> Appointment:
+        if step == "confirm":
+            return booking.confirm_appointment(appointment_id, if_version=read_version(), actor=current_actor())
+        return booking.take_step(appointment_id, step=step, if_version=read_version(), actor=current_actor())
+
+    return _answer(appointment_id, step, command)
+
+
+def show_cancel(appointment_id: UUID) -> str:
+    found = visits.visit_to_change(appointment_id, action="cancel", actor=current_actor())
+    return render_template("admin/show_cancel.html", visit=found, zone=found.location.time_zone)
+
+
+def cancel_appointment(appointment_id: UUID) -> Response:
+    def command() -> Appointment:
+        return booking.cancel_appointment(
+            appointment_id, reason=read_text("reason"), if_version=read_version(), actor=current_actor()
+        )
+
+    return _answer(appointment_id, "cancel", command)
+
+
+def show_move(appointment_id: UUID) -> str:
+    return _move_page(visits.visit_to_change(appointment_id, action="reschedule", actor=current_actor()))
+
+
+@booking_limit
+def move_appointment(appointment_id: UUID) -> Answer:
+    """To the chosen free time; when somebody else was faster, the page again with what is free now."""
+    start, practitioner_id = _read_choice()
+    try:
+        return _answer(
+            appointment_id,
+            "move",
+            lambda: booking.reschedule_appointment(
+                appointment_id,
+                start=start,
+                practitioner_id=practitioner_id,
+                if_version=read_version(),
+                actor=current_actor(),
+            ),
+        )
+    except (booking.SlotTaken, booking.PatientBusy, booking.RulesForbid) as refused:
+        found = visits.visit_to_change(appointment_id, action="reschedule", actor=current_actor())
+        return _move_page(found, refused.detail), refused.status
+
+
+def _answer(appointment_id: UUID, step: str, command: Callable[[], Appointment]) -> Response:
+    """Back to the board; when the visit is not as the reader saw it, to its page with the reason."""
+    try:
+        changed = command()
+    except booking.VersionMismatch:
+        flash("Somebody else changed this visit after you opened it. This is how it stands now.", "warning")
+    except booking.WrongState as refused:
+        flash(refused.detail, "warning")
+    except booking.SlotTaken as refused:
+        if step == "move":
+            raise
+        flash(refused.detail, "warning")
+    else:
+        return remember_step(changed, step)
+    return redirect(url_for("admin.show_appointment", appointment_id=appointment_id))
+
+
+def _move_page(found: Appointment, refused: str = "") -> str:
+    zone = found.location.time_zone
+    today = clock.today(zone)
+    day = max(read_date("date") or clock.local(found.start, zone).date(), today)
+    practitioners = directory.practitioners(service_id=found.service_id, location_id=found.location_id)
+    names = {person.id: person.name for person in practitioners}
+    # No such parameter: the same practitioner as now; an empty one: anyone.
+    chosen_id = read_id("practitioner") if "practitioner" in request.values else found.practitioner_id
+    free = availability.search(
+        found.service_id,
+        from_at=clock.start_of_day(day, zone),
+        to_at=clock.start_of_day(day + timedelta(days=DAYS_AT_ONCE), zone),
+        practitioner_id=chosen_id,
+        location_id=found.location_id,
+        limit=TIMES_AT_ONCE,
+        as_staff=True,
+        ignore_id=found.id,
+    )
+    return render_template(
+        "admin/show_move.html",
+        visit=found,
+        zone=zone,
+        practitioners=practitioners,
+        names=names,
+        chosen_id=chosen_id,
+        day=day,
+        today=today,
+        earlier=max(day - timedelta(days=DAYS_AT_ONCE), today) if day > today else None,
+        later=day + timedelta(days=DAYS_AT_ONCE),
+        until=day + timedelta(days=DAYS_AT_ONCE - 1),
+        free=_by_day(free, zone),
+        is_cut=len(free) == TIMES_AT_ONCE,
+        refused=refused,
+    )
+
+
+def _by_day(free: list[FreeTime], zone: str) -> dict[date, list[FreeTime]]:
+    days: dict[date, list[FreeTime]] = {}
+    for time in free:
+        days.setdefault(clock.local(time.start, zone).date(), []).append(time)
+    return days
+
+
+def _read_choice() -> tuple[datetime, UUID]:
+    """The time that was chosen on the page: "<instant> <practitioner id>". Raises Invalid."""
+    start, _, practitioner_id = request.form.get("choice", "").partition(" ")
+    try:
+        chosen = read_start(start, "UTC"), UUID(practitioner_id)
+    except ValueError as error:
+        raise Invalid("Choose one of the free times.") from error
+    if chosen[0] is None:
+        raise Invalid("Choose one of the free times.")
+    return chosen[0], chosen[1]

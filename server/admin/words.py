@@ -1,0 +1,61 @@
+"""What staff read: the states of a visit and the steps of its history, in words."""
+
+from server.models import Appointment, Status
+
+# state -> (name of its mark and colour, word)
+STATES = {
+    Status.PROPOSED: ("hold", "Held"),
+    Status.PENDING: ("pending", "Asked for"),
+    Status.BOOKED: ("booked", "Booked"),
+    Status.ARRIVED: ("arrived", "Arrived"),
+    Status.FULFILLED: ("done", "Done"),
+    Status.NOSHOW: ("no-show", "No-show"),
+    Status.CANCELLED: ("cancelled", "Cancelled"),
+    Status.ENTERED_IN_ERROR: ("cancelled", "Entered in error"),
+}
+# What is listed in the legend of the board, in the order of a visit's life.
+LEGEND = [
+    ("hold", "Held"),
+    ("booked", "Booked"),
+    ("confirmed", "Confirmed"),
+    ("arrived", "Arrived"),
+    ("done", "Done"),
+    ("no-show", "No-show"),
+    ("override", "Against the rules"),
+]
+HISTORY = {
+    "hold.made": "Held",
+    "appointment.booked": "Booked",
+    "appointment.overridden": "Booked against the rules",
+    "appointment.rescheduled": "Moved",
+    "appointment.cancelled": "Cancelled",
+    "appointment.confirmed": "Confirmed",
+    "appointment.arrive": "Arrived",
+    "appointment.complete": "Done",
+    "appointment.no-show": "Did not come",
+    "appointment.undo": "Last step taken back",
+}
+# step -> what the page says once it is done
+STEP_DONE = {
+    "confirm": "Confirmed.",
+    "arrive": "Marked as arrived.",
+    "complete": "Marked as done.",
+    "no-show": "Marked as a no-show.",
+    "undo": "The last step is taken back.",
+    "book": "Booked.",
+    "move": "Moved.",
+    "cancel": "Cancelled.",
+}
+CLOSURES = {"leave": "Leave", "holiday": "Holiday", "block": "Blocked"}
+
+
+def state_of(appointment: Appointment) -> tuple[str, str]:
+    """The mark and the word of its state; a booked visit that the patient has confirmed says so."""
+    if appointment.status == Status.BOOKED and appointment.confirmed_at is not None:
+        return "confirmed", "Confirmed"
+    return STATES[Status(appointment.status)]
+
+
+def history_line(action: str) -> str:
+    """An audit action in words; one that is not listed stays readable."""
+    return HISTORY.get(action, action.rpartition(".")[2].replace("-", " ").capitalize())

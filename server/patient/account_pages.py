@@ -1,0 +1,91 @@
+"""Registering and confirming an address. Signing in is Flask-Security's view with our template."""
+
+from datetime import date
+
+from flask import flash, redirect, render_template, url_for
+from flask_wtf import FlaskForm
+from werkzeug.wrappers import Response
+from wtforms import EmailField, IntegerField, PasswordField, StringField
+from wtforms.validators import InputRequired, Length, Optional
+
+from server.errors import Invalid
+from server.patient import choice
+from server.services import accounts
+from server.web.forms import show_errors
+from server.web.identity import plain_visitor
+from server.web.limits import register_limit
+
+NEEDED = InputRequired("Please fill this in.")
+SHOWN_AT = {"birth_date": "birth_day"}  # the field beside which the page says it
+
+
+class RegisterForm(FlaskForm):
+    """The shape only: what makes a good password or a real address is the service's to say."""
+
+    given_name = StringField("First name", [NEEDED, Length(max=100, message="At most 100 characters.")])
+    family_name = StringField("Last name", [NEEDED, Length(max=100, message="At most 100 characters.")])
+    birth_day = IntegerField("Day", [Optional()])
+    birth_month = IntegerField("Month", [Optional()])
+    birth_year = IntegerField("Year", [Optional()])
+    phone = StringField("Phone", [Length(max=40, message="At most 40 characters.")])
+    email = EmailField("E-mail address", [NEEDED, Length(max=254, message="At most 254 characters.")])
+    password = PasswordField("Password", [NEEDED])
+
+    @property
+    def birth_date(self) -> date | None:
+        """None when the three numbers are no date."""
+        try:
+            return date(self.birth_year.data or 0, self.birth_month.data or 0, self.birth_day.data or 0)
+        except (ValueError, OverflowError):
+            return None
+
+
+def register() -> str:
+    """The form of a new account."""
+    return render_template("patient/register.html", form=RegisterForm(), choice=choice.current())
+
+
+@register_limit
+def send_registration() -> Response | tuple[str, int]:
+    """Register; the answer is the same for an address that is known already."""
+    form = RegisterForm()
+    is_valid, birth_date = form.validate(), form.birth_date
+    if is_valid and birth_date:
+        try:
+            accounts.register_patient(
+                email=form.email.data or "",
+                password=form.password.data or "",
+                given_name=form.given_name.data or "",
+                family_name=form.family_name.data or "",
+                birth_date=birth_date,
+                phone=form.phone.data or "",
+                actor=plain_visitor(),
+            )
+            return redirect(url_for("patient.show_registration_sent"))
+        except Invalid as problem:
+            show_errors(form, {SHOWN_AT.get(name, name): lines for name, lines in problem.extra["errors"].items()})
+    if birth_date is None:
+        show_errors(form, {"birth_day": ["Give your date of birth as three numbers: day, month, year."]})
+    return render_template("patient/register.html", form=form, choice=choice.current()), 422
+
+
+def show_registration_sent() -> str:
+    """Whatever was registered: look into your mail."""
+    return render_template("patient/registration_sent.html", choice=choice.current())
+
+
+def ask_confirmation(token: str) -> str:
+    """A button: opening the link of a letter (which programs do, too) confirms nothing."""
+    return render_template("patient/confirm.html", token=token, refusal=None)
+
+
+def confirm_address(token: str) -> Response | tuple[str, int]:
+    """Confirm the address of the letter; what was being chosen comes after signing in."""
+    try:
+        accounts.confirm_account(token, actor=plain_visitor())
+    except Invalid as refusal:
+        return render_template("patient/confirm.html", token=token, refusal=refusal), refusal.status
+    flash("Your e-mail address is confirmed. Please sign in.", "success")
+    chosen = choice.current()
+    back = url_for("patient.show_hold", hold_id=chosen.hold_id) if chosen else None
+    return redirect(url_for("security.login", next=back))

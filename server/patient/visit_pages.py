@@ -1,0 +1,141 @@
+"""My visits: what comes and what was; one visit, to move, cancel or put in a calendar."""
+
+from uuid import UUID
+
+from flask import Response, current_app, flash, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as AnyResponse
+
+from server.errors import Conflict, DomainError, NotVisible
+from server.models import Appointment
+from server.patient import choice
+from server.patient.booking_pages import LONGEST_REASON, Refused
+from server.patient.free_times import FIRST_OF_A_DAY, find_free_times, offer_of, read_wish
+from server.services import booking, own_visits, visits
+from server.services.booking import PatientBusy, RulesForbid, SlotTaken, WrongState
+from server.utils import clock
+from server.utils.text import clean_text
+from server.web.forms import read_instant, read_uuid
+from server.web.identity import current_actor
+from server.web.limits import booking_limit
+
+PAST_AT_FIRST, PAST_AT_MOST = 10, 500
+
+
+def list_visits() -> str:
+    """Upcoming visits, then past ones, of everybody the account may read."""
+    past_limit = PAST_AT_MOST if "all" in request.args else PAST_AT_FIRST
+    return render_template(
+        "patient/visits.html",
+        everybody=own_visits.by_person(actor=current_actor(), past_limit=past_limit),
+        choice=choice.current(),
+    )
+
+
+def show_visit(visit_id: UUID) -> str:
+    """One visit and what can be done with it."""
+    return _visit_page(visits.read_visit(visit_id, actor=current_actor()))
+
+
+def download_calendar(visit_id: UUID) -> Response:
+    """The visit for a calendar."""
+    text = visits.calendar(visit_id, settings=current_app.config["FRONTDESK"], actor=current_actor())
+    return Response(
+        text,
+        content_type="text/calendar; charset=utf-8",
+        headers={"Content-Disposition": "attachment; filename=visit.ics"},
+    )
+
+
+def choose_new_time(visit_id: UUID) -> str:
+    """Free times to move the visit to; with `start` and `with` in the address, the question whether to."""
+    return _move_page(visits.read_visit(visit_id, actor=current_actor()))
+
+
+@booking_limit
+def move_visit(visit_id: UUID) -> AnyResponse | Refused:
+    """Move it: the old time is kept until the new one is taken."""
+    start = read_instant(request.form.get("start"))
+    if start is None:
+        flash("Please choose one of these times.", "warning")
+        return redirect(url_for("patient_account.choose_new_time", visit_id=visit_id))
+    actor = current_actor()
+    try:
+        booking.reschedule_appointment(
+            visit_id, start=start, practitioner_id=read_uuid(request.form.get("practitioner_id")), actor=actor
+        )
+    except (SlotTaken, PatientBusy, RulesForbid) as refusal:
+        return _move_page(visits.read_visit(visit_id, actor=actor), refusal), refusal.status
+    except WrongState as refusal:
+        return _visit_page(visits.read_visit(visit_id, actor=actor), refusal), refusal.status
+    flash("Your visit is moved. We have sent you a letter with the new time.", "success")
+    return redirect(url_for("patient_account.show_visit", visit_id=visit_id))
+
+
+def ask_cancel(visit_id: UUID) -> str:
+    """Cancelling is asked for once more."""
+    return _cancel_page(visits.read_visit(visit_id, actor=current_actor()))
+
+
+@booking_limit
+def cancel_visit(visit_id: UUID) -> AnyResponse | Refused:
+    """Cancel it, with a reason if somebody wants to give one."""
+    actor = current_actor()
+    reason = clean_text(request.form.get("reason", ""))
+    if len(reason) > LONGEST_REASON:
+        errors = {"reason": [f"Write at most {LONGEST_REASON} characters. These are {len(reason)}."]}
+        return _cancel_page(visits.read_visit(visit_id, actor=actor), errors, reason), 422
+    try:
+        booking.cancel_appointment(visit_id, actor=actor, reason=reason)
+    except (RulesForbid, WrongState) as refusal:
+        return _visit_page(visits.read_visit(visit_id, actor=actor), refusal), refusal.status
+    flash("Your visit is cancelled. The time is free again for others.", "success")
+    return redirect(url_for("patient_account.show_visit", visit_id=visit_id))
+
+
+def _visit_page(visit: Appointment, refusal: DomainError | None = None) -> str:
+    return render_template(
+        "patient/visit.html",
+        visit=visit,
+        can=_possible(visit),
+        changeable_until=own_visits.changeable_until(visit),
+        now=clock.now(),
+        refusal=refusal,
+    )
+
+
+def _cancel_page(visit: Appointment, errors: dict[str, list[str]] | None = None, reason: str = "") -> str:
+    if "cancel" not in _possible(visit):
+        return _visit_page(visit)
+    return render_template(
+        "patient/cancel.html", visit=visit, errors=errors or {}, reason=reason, longest_reason=LONGEST_REASON
+    )
+
+
+def _move_page(visit: Appointment, refusal: DomainError | None = None) -> str:
+    if "reschedule" not in _possible(visit):
+        return _visit_page(visit, refusal)
+    try:
+        offer = offer_of(visit.service_id)
+    except NotVisible:
+        return _visit_page(visit, Conflict("This service is not offered any more. Please call the clinic."))
+    wish = read_wish(request.args, offer)
+    return render_template(
+        "patient/move.html",
+        visit=visit,
+        offer=offer,
+        wish=wish,
+        free=find_free_times(offer, wish, actor=current_actor(), moving=visit),
+        first_of_a_day=FIRST_OF_A_DAY,
+        refusal=refusal,
+        new_start=None if refusal else read_instant(request.args.get("start")),
+        new_practitioner=next((p for p in offer.practitioners if p.id == read_uuid(request.args.get("with"))), None),
+    )
+
+
+def _possible(visit: Appointment) -> frozenset[str]:
+    """What the reader may still do to this visit. The service decides again when it is done."""
+    actor = current_actor()
+    can = visits.possible_steps(visit, actor=actor)
+    if not actor.may("cancel") and clock.now() >= own_visits.changeable_until(visit):
+        can -= {"reschedule", "cancel"}
+    return can
