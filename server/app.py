@@ -15,13 +15,12 @@ from server.extensions import (
     limiter,
     mail,
     migrate,
-    session_store,
 )
 from server.jobs import wake
 from server.patient.patient_routes import patient, patient_account
 from server.resources import api_blueprints, api_docs
 from server.settings import Settings
-from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry
+from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry, sessions
 from server.web.flask_config import flask_config
 from server.web.logs import init_logging
 
@@ -35,13 +34,13 @@ def create_app(settings: Settings) -> Flask:
 
     # What every request goes through, in this order
     identity.init_app(app)
+    sessions.init_app(app)
     security_headers.init_app(app)
     guards.init_app(app)
 
     # Libraries
     db.init_app(app)
     migrate.init_app(app, db, directory=f"{app.root_path}/migrations")
-    session_store.init_app(app)
     csrf.init_app(app)
     cache.init_app(app)
     limiter.init_app(app)

@@ -57,6 +57,21 @@ def demo(port: int, data: Path) -> None:
         raise click.ClickException(str(problem)) from problem
 
 
+@main.command("prepare-demo", hidden=True)
+@with_settings
+def prepare_demo(settings: Settings) -> None:
+    """Tables and sample clinic: a step of `frontdesk demo`, in a process of its own."""
+    if not settings.demo:
+        raise click.ClickException("This is a step of `frontdesk demo` and of nothing else.")
+    from server.app import create_app
+    from server.jobs import schema
+    from server.trial.sample_clinic import fill
+
+    app = create_app(settings)
+    schema.upgrade(app)
+    fill(app)
+
+
 @main.command()
 @click.option("--bind", default="127.0.0.1:8000", show_default=True, help="Address and port.")
 @with_settings
@@ -94,6 +109,7 @@ def worker(settings: Settings, concurrency: int) -> None:
     create_app(settings)
     celery.worker_main(
         [
+            "--quiet",
             "worker",
             "--loglevel",
             settings.log_level,

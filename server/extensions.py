@@ -9,7 +9,6 @@ from flask_limiter.util import get_remote_address
 from flask_mailman import Mail
 from flask_migrate import Migrate
 from flask_security import Security
-from flask_session import Session
 from flask_smorest import Api
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
@@ -38,7 +37,6 @@ api = Api()
 cors = CORS()
 csrf = CSRFProtect()
 cache = Cache()
-session_store = Session()
 limiter = Limiter(key_func=get_remote_address)
 mail = Mail()
 bootstrap = Bootstrap5()

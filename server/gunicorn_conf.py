@@ -24,5 +24,10 @@ forwarded_allow_ips = "127.0.0.1" if int(os.environ.get("PROXY_HOPS") or 0) else
 
 def when_ready(server):  # type: ignore[no-untyped-def]
     import gc
+    import threading
 
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(5)  # one that a library started must not end in a worker, which does not know it
+    gc.collect()
     gc.freeze()  # what is loaded stays shared between the workers

@@ -8,7 +8,7 @@ from server.web.guards import guard, staff_on_pages
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 guard(admin, staff_on_pages)
 
-STEP = "<any('confirm', 'arrive', 'complete', 'no-show', 'undo'):step>"
+STEP = "/appointments/<uuid:appointment_id>/<any('confirm', 'arrive', 'complete', 'no-show', 'undo'):step>"
 
 # The day
 admin.add_url_rule("", view_func=day_pages.go_to_today, strict_slashes=False)
@@ -16,7 +16,7 @@ admin.add_url_rule("/day", view_func=day_pages.show_day)
 
 # One appointment
 admin.add_url_rule("/appointments/<uuid:appointment_id>", view_func=appointment_pages.show_appointment)
-admin.add_url_rule(f"/appointments/<uuid:appointment_id>/{STEP}", view_func=appointment_pages.take_step, methods=["POST"])
+admin.add_url_rule(STEP, view_func=appointment_pages.take_step, methods=["POST"])
 admin.add_url_rule("/appointments/<uuid:appointment_id>/move", view_func=appointment_pages.show_move)
 admin.add_url_rule(
     "/appointments/<uuid:appointment_id>/move", view_func=appointment_pages.move_appointment, methods=["POST"]

@@ -111,10 +111,11 @@ def _move_page(found: Appointment, refused: str = "") -> str:
     names = {person.id: person.name for person in practitioners}
     # No such parameter: the same practitioner as now; an empty one: anyone.
     chosen_id = read_id("practitioner") if "practitioner" in request.values else found.practitioner_id
+    from_at, to_at = clock.start_of_day(day, zone), clock.start_of_day(day + timedelta(days=DAYS_AT_ONCE), zone)
     free = availability.search(
         found.service_id,
-        from_at=clock.start_of_day(day, zone),
-        to_at=clock.start_of_day(day + timedelta(days=DAYS_AT_ONCE), zone),
+        from_at=from_at,
+        to_at=to_at,
         practitioner_id=chosen_id,
         location_id=found.location_id,
         limit=TIMES_AT_ONCE,
@@ -132,7 +133,8 @@ def _move_page(found: Appointment, refused: str = "") -> str:
         today=today,
         earlier=max(day - timedelta(days=DAYS_AT_ONCE), today) if day > today else None,
         later=day + timedelta(days=DAYS_AT_ONCE),
-        until=day + timedelta(days=DAYS_AT_ONCE - 1),
+        first_noon=from_at + timedelta(hours=12),
+        last_noon=to_at - timedelta(hours=12),
         free=_by_day(free, zone),
         is_cut=len(free) == TIMES_AT_ONCE,
         refused=refused,

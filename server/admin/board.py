@@ -7,6 +7,7 @@ hour that the clocks repeat appears twice.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 from server.admin.words import CLOSURES, state_of
@@ -180,13 +181,18 @@ def _card(visit: Appointment, *, now: datetime, is_today: bool) -> Item:
 def _buffers(visit: Appointment) -> list[Item]:
     if visit.status not in OCCUPYING:
         return []
-    spans = ((visit.occupied.lower, visit.start), (visit.end, visit.occupied.upper))
+    occupied = _occupied(visit)
+    spans = ((occupied[0], visit.start), (visit.end, occupied[1]))
     return [Item("buffer", start, end) for start, end in spans if start < end]
+
+
+def _occupied(visit: Appointment) -> Span:
+    return cast(Span, (visit.occupied.lower, visit.occupied.upper))  # a CHECK says that it is bounded
 
 
 def _free(day: DayOf, visits: Iterable[Appointment], *, now: datetime) -> list[Span]:
     """Hours without closures, visits with their buffers, times at another location, and the past."""
-    taken = [(visit.occupied.lower, visit.occupied.upper) for visit in visits if visit.status in OCCUPYING]
+    taken = [_occupied(visit) for visit in visits if visit.status in OCCUPYING]
     taken += [(shut.start, shut.end) for shut in day.closures] + day.elsewhere
     taken.append((datetime.min.replace(tzinfo=now.tzinfo), now))
     free = list(day.hours)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from flask import redirect, render_template, request, url_for
 from flask_wtf import FlaskForm
@@ -47,12 +48,16 @@ class Wanted:
     patient: Patient | None
     start: datetime | None
 
+    @property
+    def practitioner_id(self) -> UUID | None:
+        return self.practitioner.id if self.practitioner else None
+
     def fields(self, **over: Any) -> dict[str, Any]:
         """Parameters of the page with this choice; `over` changes some, None leaves one out."""
         chosen = {
             "location": self.location.id,
             "date": self.day,
-            "practitioner": self.practitioner and self.practitioner.id,
+            "practitioner": self.practitioner_id,
             "service": self.service and self.service.id,
             "patient": self.patient and self.patient.id,
             "start": self.start and f"{self.start:%Y-%m-%dT%H:%M:%SZ}",
@@ -156,12 +161,11 @@ def _page(
     note: str = "",
 ) -> str:
     practitioners = directory.practitioners(location_id=wanted.location.id)
-    services = directory.services(
-        practitioner_id=wanted.practitioner and wanted.practitioner.id, location_id=wanted.location.id
-    )
+    services = directory.services(practitioner_id=wanted.practitioner_id, location_id=wanted.location.id)
     if wanted.service is None and len(services) == 1:
         wanted = Wanted(**{**vars(wanted), "service": services[0]})
     zone = wanted.location.time_zone
+    noon = clock.start_of_day(wanted.day, zone) + timedelta(hours=12)
     return render_template(
         "admin/show_booking.html",
         wanted=wanted,
@@ -174,7 +178,8 @@ def _page(
         services=services,
         free=_free_times(wanted),
         against=_against(wanted, refused, note),
-        noon=clock.start_of_day(wanted.day, zone),
+        noon=noon,
+        wall_start=f"{clock.local(wanted.start or noon, zone):%Y-%m-%dT%H:%M}",
     )
 
 
@@ -187,7 +192,7 @@ def _free_times(wanted: Wanted) -> list[FreeTime]:
         wanted.service.id,
         from_at=from_at,
         to_at=to_at,
-        practitioner_id=wanted.practitioner and wanted.practitioner.id,
+        practitioner_id=wanted.practitioner_id,
         location_id=wanted.location.id,
         limit=TIMES_OF_A_DAY,
         as_staff=True,

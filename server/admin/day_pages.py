@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import redirect, render_template, request, session, url_for
+from flask import redirect, render_template, session, url_for
 from werkzeug.wrappers import Response
 
 from server.admin import words
@@ -40,8 +40,7 @@ def show_day() -> str:
     day = read_date("date") or today
     bounds = clock.day_bounds(day, zone)
     found, days = visits.day_at_location(location.id, from_at=bounds[0], to_at=bounds[1], actor=actor)
-    shown = {"bounds": bounds, "now": clock.now()}
-    board = lay_out(found, days, zone=zone, may_book=actor.may("book"), **shown)
+    now = clock.now()
     return render_template(
         "admin/show_day.html",
         locations=locations,
@@ -53,10 +52,10 @@ def show_day() -> str:
         previous=day - timedelta(days=1),
         next=day + timedelta(days=1),
         clocks_change=bounds[1] - bounds[0] != timedelta(days=1),
-        board=board,
-        agenda=agenda(found, days, **shown),
+        board=lay_out(found, days, bounds=bounds, zone=zone, now=now, may_book=actor.may("book")),
+        agenda=agenda(found, days, bounds=bounds, now=now),
         counts=count(found),
-        now=shown["now"],
+        now=now,
         is_today=day == today,
         last=_last_step(found),
         legend=words.LEGEND,

@@ -12,7 +12,7 @@ from server.errors import Invalid
 from server.patient import choice
 from server.services import accounts
 from server.web.forms import show_errors
-from server.web.identity import plain_visitor
+from server.web.identity import current_actor, plain_visitor
 from server.web.limits import register_limit
 
 NEEDED = InputRequired("Please fill this in.")
@@ -65,7 +65,7 @@ def send_registration() -> Response | tuple[str, int]:
         except Invalid as problem:
             show_errors(form, {SHOWN_AT.get(name, name): lines for name, lines in problem.extra["errors"].items()})
     if birth_date is None:
-        show_errors(form, {"birth_day": ["Give your date of birth as three numbers: day, month, year."]})
+        show_errors(form, {"birth_day": ["Give it as three numbers: day, month, year."]})
     return render_template("patient/register.html", form=form, choice=choice.current()), 422
 
 
@@ -86,6 +86,13 @@ def confirm_address(token: str) -> Response | tuple[str, int]:
     except Invalid as refusal:
         return render_template("patient/confirm.html", token=token, refusal=refusal), refusal.status
     flash("Your e-mail address is confirmed. Please sign in.", "success")
-    chosen = choice.current()
-    back = url_for("patient.show_hold", hold_id=chosen.hold_id) if chosen else None
-    return redirect(url_for("security.login", next=back))
+    return redirect(url_for("security.login"))
+
+
+def after_sign_in() -> Response:
+    """Staff go to the day; whoever was choosing a time goes on with it; everybody else to their visits."""
+    if current_actor().is_staff:
+        return redirect(url_for("admin.show_day"))
+    if chosen := choice.current():
+        return redirect(url_for("patient.show_hold", hold_id=chosen.hold_id))
+    return redirect(url_for("patient_account.list_visits"))

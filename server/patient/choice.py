@@ -32,6 +32,11 @@ class Choice:
     def end(self) -> datetime:
         return self.start + timedelta(minutes=self.service.duration_minutes)
 
+    @property
+    def seconds_left(self) -> int:
+        """Until the hold ends."""
+        return max(0, int((self.held_until - clock.now()).total_seconds())) if self.held_until else 0
+
 
 def keep(held: Appointment) -> None:
     """Remember what was chosen with this hold, instead of what was before."""

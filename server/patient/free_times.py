@@ -14,7 +14,7 @@ from server.web.forms import read_date, read_uuid
 
 AT_ONCE = 240  # times of one page
 DAYS_AT_ONCE = 7  # days with free times of one page
-FIRST_OF_A_DAY = 12  # shown before "more on this day"
+FIRST_OF_A_DAY = 6  # shown before "more on this day"
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Wish:
     from_on: date | None = None
 
     def as_query(self, **other: object) -> dict[str, str]:
-        """The query of a link that keeps the filters."""
+        """The query of a link that keeps the filters; empty ones say that anywhere or anyone is wished for."""
         values = {
-            "location": self.location.id if self.location else None,
-            "practitioner": self.practitioner.id if self.practitioner else None,
+            "location": self.location.id if self.location else "",
+            "practitioner": self.practitioner.id if self.practitioner else "",
             "from": self.from_on,
             **other,
         }
@@ -78,9 +78,11 @@ def offer_of(service_id: UUID) -> Offer:
     )
 
 
-def read_wish(sent: Mapping[str, str], offer: Offer) -> Wish:
-    """The filters of a request."""
+def read_wish(sent: Mapping[str, str], offer: Offer, *, moving: Appointment | None = None) -> Wish:
+    """The filters of a request; for an appointment that is to be moved, at first the same person and place."""
     location_id, practitioner_id = read_uuid(sent.get("location")), read_uuid(sent.get("practitioner"))
+    if moving and "location" not in sent and "practitioner" not in sent:
+        location_id, practitioner_id = moving.location_id, moving.practitioner_id
     return Wish(
         next((place for place in offer.locations if place.id == location_id), None),
         next((person for person in offer.practitioners if person.id == practitioner_id), None),

@@ -3,7 +3,6 @@
 from flask import Blueprint
 
 from server.patient import account_pages, booking_pages, visit_pages
-from server.web.accounts import after_sign_in
 from server.web.guards import account_on_pages, everybody, guard
 
 patient = Blueprint("patient", __name__)
@@ -23,7 +22,7 @@ patient.post("/confirm/<token>")(account_pages.confirm_address)
 patient_account = Blueprint("patient_account", __name__)
 guard(patient_account, account_on_pages)
 
-patient_account.get("/after-sign-in")(after_sign_in)
+patient_account.get("/after-sign-in")(account_pages.after_sign_in)
 patient_account.post("/book/holds/<uuid:hold_id>")(booking_pages.book_hold)
 patient_account.get("/visits")(visit_pages.list_visits)
 patient_account.get("/visits/<uuid:visit_id>")(visit_pages.show_visit)

@@ -118,7 +118,7 @@ def _move_page(visit: Appointment, refusal: DomainError | None = None) -> str:
         offer = offer_of(visit.service_id)
     except NotVisible:
         return _visit_page(visit, Conflict("This service is not offered any more. Please call the clinic."))
-    wish = read_wish(request.args, offer)
+    wish = read_wish(request.args, offer, moving=visit)
     return render_template(
         "patient/move.html",
         visit=visit,

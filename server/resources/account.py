@@ -3,14 +3,14 @@
 from typing import Any
 from uuid import UUID
 
-from flask.views import MethodView
 from flask_jwt_extended import get_jwt
-from flask_smorest import Blueprint
 
 from server.resources.schemas.auth import MeSchema
+from server.resources.schemas.fields import NothingSchema
 from server.services import people, tokens
 from server.web.guards import account_by_api, guard
 from server.web.identity import current_actor
+from server.web.rest import Blueprint, MethodView
 
 account = Blueprint("account", __name__, url_prefix="/api/v1", description="The signed-in account")
 guard(account, account_by_api)
@@ -34,7 +34,8 @@ class Me(MethodView):
 
 @account.route("/auth/logout")
 class Logout(MethodView):
+    @account.arguments(NothingSchema, required=False)
     @account.response(204)
-    def post(self) -> None:
+    def post(self, _body: dict[str, Any]) -> None:
         """Sign out: every token of this sign-in is dead at once"""
         tokens.end_family(UUID(get_jwt()["fam"]), actor=current_actor())

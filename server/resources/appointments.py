@@ -4,8 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from flask import Response, current_app, url_for
-from flask.views import MethodView
-from flask_smorest import Blueprint
 
 from server.models import Appointment
 from server.resources.schemas.appointments import (
@@ -14,9 +12,9 @@ from server.resources.schemas.appointments import (
     AppointmentSchema,
     BookingRequestSchema,
     CancelSchema,
-    NothingSchema,
     RescheduleSchema,
 )
+from server.resources.schemas.fields import NothingSchema
 from server.services import booking, visits
 from server.web.guards import account_by_api, guard
 from server.web.idempotency import idempotent
@@ -24,6 +22,7 @@ from server.web.identity import current_actor
 from server.web.limits import booking_limit
 from server.web.paging import decode_cursor, encode_cursor
 from server.web.preconditions import etag, version_from_if_match
+from server.web.rest import Blueprint, MethodView
 
 appointments = Blueprint("appointments", __name__, url_prefix="/api/v1/appointments", description="Appointments")
 guard(appointments, account_by_api)
@@ -45,6 +44,7 @@ class Appointments(MethodView):
 
     @booking_limit
     @idempotent
+    @appointments.doc(refusals=[403, 404, 409, 429], shows=["ETag", "Location"])
     @appointments.arguments(BookingRequestSchema)
     @appointments.response(201, AppointmentSchema)
     def post(self, body: dict[str, Any]) -> Any:
@@ -61,6 +61,7 @@ class Appointments(MethodView):
 
 @appointments.route("/<uuid:appointment_id>")
 class AppointmentById(MethodView):
+    @appointments.doc(refusals=[403, 404], shows=["ETag"])
     @appointments.response(200, AppointmentSchema)
     def get(self, appointment_id: UUID) -> Any:
         """One appointment; its ETag is what the steps may name in If-Match"""
@@ -71,6 +72,7 @@ class AppointmentById(MethodView):
 class Reschedule(MethodView):
     decorators = [idempotent, booking_limit]
 
+    @appointments.doc(refusals=[403, 404, 409, 412, 429], shows=["ETag"])
     @appointments.arguments(RescheduleSchema)
     @appointments.response(200, AppointmentSchema)
     def post(self, body: dict[str, Any], appointment_id: UUID) -> Any:
@@ -85,6 +87,7 @@ class Reschedule(MethodView):
 class Cancel(MethodView):
     decorators = [idempotent]
 
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
     @appointments.arguments(CancelSchema, required=False)
     @appointments.response(200, AppointmentSchema)
     def post(self, body: dict[str, Any], appointment_id: UUID) -> Any:
@@ -101,6 +104,7 @@ class Cancel(MethodView):
 class Confirm(MethodView):
     decorators = [idempotent]
 
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
     @appointments.arguments(NothingSchema, required=False)
     @appointments.response(200, AppointmentSchema)
     def post(self, _body: dict[str, Any], appointment_id: UUID) -> Any:
@@ -124,6 +128,7 @@ class _Step(MethodView):
 class Arrive(_Step):
     step = "arrive"
 
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
     @appointments.arguments(NothingSchema, required=False)
     @appointments.response(200, AppointmentSchema)
     def post(self, _body: dict[str, Any], appointment_id: UUID) -> Any:
@@ -135,6 +140,7 @@ class Arrive(_Step):
 class Complete(_Step):
     step = "complete"
 
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
     @appointments.arguments(NothingSchema, required=False)
     @appointments.response(200, AppointmentSchema)
     def post(self, _body: dict[str, Any], appointment_id: UUID) -> Any:
@@ -146,6 +152,7 @@ class Complete(_Step):
 class NoShow(_Step):
     step = "no-show"
 
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
     @appointments.arguments(NothingSchema, required=False)
     @appointments.response(200, AppointmentSchema)
     def post(self, _body: dict[str, Any], appointment_id: UUID) -> Any:
@@ -157,6 +164,7 @@ class NoShow(_Step):
 class Undo(_Step):
     step = "undo"
 
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
     @appointments.arguments(NothingSchema, required=False)
     @appointments.response(200, AppointmentSchema)
     def post(self, _body: dict[str, Any], appointment_id: UUID) -> Any:
@@ -166,8 +174,12 @@ class Undo(_Step):
 
 @appointments.route("/<uuid:appointment_id>/calendar.ics")
 class Calendar(MethodView):
+    @appointments.doc(refusals=[403, 404])
     @appointments.response(
-        200, content_type="text/calendar", description="RFC 5545; the UID never changes, SEQUENCE grows"
+        200,
+        {"type": "string", "example": "BEGIN:VCALENDAR\r\n..."},
+        content_type="text/calendar",
+        description="RFC 5545; the UID never changes, SEQUENCE grows",
     )
     def get(self, appointment_id: UUID) -> Response:
         """The visit for a calendar"""

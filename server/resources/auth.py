@@ -5,9 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
-from flask.views import MethodView
 from flask_jwt_extended import create_access_token, create_refresh_token, get_jwt, verify_jwt_in_request
-from flask_smorest import Blueprint
 
 from server.resources.schemas.auth import (
     AcceptedSchema,
@@ -16,11 +14,13 @@ from server.resources.schemas.auth import (
     RegisterSchema,
     TokensSchema,
 )
+from server.resources.schemas.fields import NothingSchema
 from server.services import access, accounts, tokens
 from server.utils.tokens import new_secret
 from server.web.guards import anyone_by_api, guard
 from server.web.identity import current_actor
 from server.web.limits import register_limit, sign_in_limits
+from server.web.rest import Blueprint, MethodView
 
 auth = Blueprint("auth", __name__, url_prefix="/api/v1/auth", description="Accounts and tokens")
 guard(auth, anyone_by_api)
@@ -30,6 +30,7 @@ guard(auth, anyone_by_api)
 class Register(MethodView):
     decorators = [register_limit]
 
+    @auth.doc(refusals=[429])
     @auth.arguments(RegisterSchema)
     @auth.response(202, AcceptedSchema)
     def post(self, body: dict[str, Any]) -> dict[str, str]:
@@ -45,6 +46,7 @@ class Register(MethodView):
 class Confirm(MethodView):
     decorators = [register_limit]
 
+    @auth.doc(refusals=[429])
     @auth.arguments(ConfirmSchema)
     @auth.response(204)
     def post(self, body: dict[str, str]) -> None:
@@ -56,6 +58,7 @@ class Confirm(MethodView):
 class Login(MethodView):
     decorators = sign_in_limits
 
+    @auth.doc(refusals=[401, 429])
     @auth.arguments(LoginSchema)
     @auth.response(200, TokensSchema)
     def post(self, body: dict[str, str]) -> dict[str, Any]:
@@ -69,8 +72,10 @@ class Login(MethodView):
 
 @auth.route("/refresh")
 class Refresh(MethodView):
+    @auth.doc(refusals=[401], security=[{"bearer": []}])
+    @auth.arguments(NothingSchema, required=False)
     @auth.response(200, TokensSchema)
-    def post(self) -> dict[str, Any]:
+    def post(self, _body: dict[str, Any]) -> dict[str, Any]:
         """A new pair for a refresh token
 
         The refresh token is sent as Bearer and is used up. One that comes twice ends the whole sign-in.

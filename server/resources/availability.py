@@ -3,9 +3,6 @@
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from flask.views import MethodView
-from flask_smorest import Blueprint
-
 from server.errors import Invalid
 from server.resources.schemas.availability import (
     AvailabilityQuerySchema,
@@ -19,6 +16,7 @@ from server.services.availability import MAX_DAYS, FreeTime
 from server.utils import clock
 from server.web.guards import anyone_by_api, guard
 from server.web.identity import current_actor
+from server.web.rest import Blueprint, MethodView
 
 availability = Blueprint("availability", __name__, url_prefix="/api/v1/availability", description="Free times")
 guard(availability, anyone_by_api)
@@ -26,6 +24,7 @@ guard(availability, anyone_by_api)
 
 @availability.route("")
 class Availability(MethodView):
+    @availability.doc(refusals=[404])
     @availability.arguments(AvailabilityQuerySchema, location="query")
     @availability.response(200, AvailabilitySchema)
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
@@ -35,7 +34,8 @@ class Availability(MethodView):
         """
         directory.service(query["service_id"])  # 404 rather than an empty answer
         after, before, limit = query.pop("from_"), query.pop("to"), query.pop("limit")
-        zones = {place.id: place.time_zone for place in directory.locations()}
+        asked = query.get("location_id")
+        zones = {place.id: place.time_zone for place in directory.locations() if asked in (None, place.id)}
         from_at, to_at = _span(after, before, list(zones.values()))
         found = engine.search(**query, from_at=from_at, to_at=to_at, limit=limit + 1)
         items, next_from = _page(found, limit, query, to_at)
@@ -47,6 +47,7 @@ class Availability(MethodView):
 
 @availability.route("/why")
 class Why(MethodView):
+    @availability.doc(refusals=[404])
     @availability.arguments(WhyQuerySchema, location="query")
     @availability.response(200, WhySchema)
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
@@ -57,17 +58,20 @@ class Why(MethodView):
 
 
 def _span(after: datetime | date, before: datetime | date, zones: list[str]) -> tuple[datetime, datetime]:
-    """The instants that cover what was asked, in every zone of the clinic."""
+    """The instants that cover what was asked, in every zone of the clinic. Raises Invalid."""
     zones = zones or ["UTC"]
     from_at = after if isinstance(after, datetime) else min(clock.start_of_day(after, zone) for zone in zones)
     to_at = before if isinstance(before, datetime) else max(clock.day_bounds(before, zone)[1] for zone in zones)
-    slack = timedelta(days=0 if isinstance(before, datetime) else 3)  # the last day itself, and zones apart
     if to_at <= from_at:
         raise Invalid("`to` must be after `from`.", errors={"to": ["It must be after `from`."]})
-    if to_at - from_at > timedelta(days=MAX_DAYS) + slack:
+    if isinstance(before, datetime):
+        too_long = to_at - from_at > timedelta(days=MAX_DAYS)
+    else:  # whole days, of which a clock change makes one longer
+        first = after if not isinstance(after, datetime) else max(clock.local(after, zone).date() for zone in zones)
+        too_long = (before - first).days >= MAX_DAYS
+    if too_long:
         raise Invalid(
-            f"Ask for at most {MAX_DAYS} days at once.",
-            errors={"to": [f"At most {MAX_DAYS} days after `from`."]},
+            f"Ask for at most {MAX_DAYS} days at once.", errors={"to": [f"At most {MAX_DAYS} days after `from`."]}
         )
     return from_at, to_at
 

@@ -1,11 +1,10 @@
 """The public directory: locations, services, practitioners. Cached, with ETags; open to everybody."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
-from flask import Response, json, jsonify
-from flask.views import MethodView
-from flask_smorest import Blueprint
+from flask import Response, json, jsonify, request
 from marshmallow import Schema
 
 from server.resources.schemas.directory import (
@@ -18,11 +17,15 @@ from server.resources.schemas.directory import (
     ServiceListSchema,
     ServiceSchema,
 )
+from server.resources.schemas.fields import PageQuerySchema
 from server.services import directory as listing
+from server.services.directory import Page
 from server.web.caching import cached_json
 from server.web.guards import account_by_api, anyone_by_api, guard
 from server.web.identity import current_actor
+from server.web.paging import decode_cursor, encode_cursor
 from server.web.preconditions import etag, version_from_if_match, with_etag
+from server.web.rest import Blueprint, MethodView
 
 directory = Blueprint("directory", __name__, url_prefix="/api/v1", description="Public directory")
 guard(directory, anyone_by_api)
@@ -32,14 +35,17 @@ guard(directory_changes, account_by_api)
 
 @directory.route("/locations")
 class Locations(MethodView):
+    @directory.doc(shows=["ETag"], cacheable=True)
+    @directory.arguments(PageQuerySchema, location="query")
     @directory.response(200, LocationListSchema)
-    def get(self) -> Response:
+    def get(self, query: dict[str, Any]) -> Response:
         """The clinic's locations"""
-        return cached_json(lambda: _list(LocationSchema(), listing.locations()))
+        return cached_json(lambda: _list(LocationSchema(), listing.locations, query))
 
 
 @directory.route("/locations/<uuid:location_id>")
 class LocationById(MethodView):
+    @directory.doc(refusals=[404], shows=["ETag"], cacheable=True)
     @directory.response(200, LocationSchema)
     def get(self, location_id: UUID) -> Response:
         """One location"""
@@ -48,34 +54,39 @@ class LocationById(MethodView):
 
 @directory.route("/services")
 class Services(MethodView):
+    @directory.doc(shows=["ETag"], cacheable=True)
+    @directory.arguments(PageQuerySchema, location="query")
     @directory.response(200, ServiceListSchema)
-    def get(self) -> Response:
+    def get(self, query: dict[str, Any]) -> Response:
         """What can be booked"""
-        return cached_json(lambda: _list(ServiceSchema(), listing.services()))
+        return cached_json(lambda: _list(ServiceSchema(), listing.services, query))
 
 
 @directory.route("/services/<uuid:service_id>")
 class ServiceById(MethodView):
+    @directory.doc(refusals=[404], shows=["ETag"], cacheable=True)
     @directory.response(200, ServiceSchema)
-    def get(self, service_id: UUID) -> Response:
+    def get(self, service_id: UUID) -> Any:
         """One service; its ETag is what a change must name"""
         found = listing.service(service_id)
         response = jsonify(ServiceSchema().dump(found))
         response.headers["Cache-Control"] = "public, no-cache"
-        return with_etag(response, found.version)
+        return with_etag(response, found.version).make_conditional(request)
 
 
 @directory.route("/practitioners")
 class Practitioners(MethodView):
+    @directory.doc(shows=["ETag"], cacheable=True)
     @directory.arguments(PractitionerQuerySchema, location="query")
     @directory.response(200, PractitionerListSchema)
     def get(self, query: dict[str, Any]) -> Response:
         """Practitioners, of one service, location or language"""
-        return cached_json(lambda: _list(PractitionerSchema(), listing.practitioners(**query)))
+        return cached_json(lambda: _list(PractitionerSchema(), listing.practitioners, query))
 
 
 @directory.route("/practitioners/<uuid:practitioner_id>")
 class PractitionerById(MethodView):
+    @directory.doc(refusals=[404], shows=["ETag"], cacheable=True)
     @directory.response(200, PractitionerSchema)
     def get(self, practitioner_id: UUID) -> Response:
         """One practitioner"""
@@ -84,6 +95,7 @@ class PractitionerById(MethodView):
 
 @directory_changes.route("/services/<uuid:service_id>")
 class ServiceChange(MethodView):
+    @directory_changes.doc(refusals=[403, 404, 412, 428], shows=["ETag"])
     @directory_changes.arguments(ServiceChangeSchema)
     @directory_changes.response(200, ServiceSchema)
     def patch(self, changes: dict[str, Any], service_id: UUID) -> Any:
@@ -93,5 +105,10 @@ class ServiceChange(MethodView):
         return changed, {"ETag": etag(changed.version)}
 
 
-def _list(schema: Schema, found: Any) -> str:
-    return json.dumps({"items": schema.dump(found, many=True), "next_cursor": None})
+def _list(schema: Schema, find: Callable[..., Sequence[Any]], query: dict[str, Any]) -> str:
+    """One page of a list by name, as JSON text."""
+    limit, after = query.pop("limit"), decode_cursor(query.pop("cursor", None))
+    found = find(**query, page=Page(limit + 1, after))
+    more = {"name": found[limit - 1].name, "id": str(found[limit - 1].id)} if len(found) > limit else None
+    cursor = encode_cursor(more) if more else None
+    return json.dumps({"items": schema.dump(found[:limit], many=True), "next_cursor": cursor})

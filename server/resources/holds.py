@@ -4,8 +4,6 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app, url_for
-from flask.views import MethodView
-from flask_smorest import Blueprint
 
 from server.resources.schemas.appointments import HoldRequestSchema, HoldSchema
 from server.services import booking
@@ -13,6 +11,7 @@ from server.web.guards import account_by_api, guard
 from server.web.idempotency import idempotent
 from server.web.identity import current_actor
 from server.web.limits import hold_limit
+from server.web.rest import Blueprint, MethodView
 
 holds = Blueprint("holds", __name__, url_prefix="/api/v1/holds", description="Holds")
 guard(holds, account_by_api)
@@ -22,6 +21,7 @@ guard(holds, account_by_api)
 class Holds(MethodView):
     decorators = [idempotent, hold_limit]
 
+    @holds.doc(refusals=[403, 404, 409, 429], shows=["Location"])
     @holds.arguments(HoldRequestSchema)
     @holds.response(201, HoldSchema)
     def post(self, body: dict[str, Any]) -> Any:
@@ -33,6 +33,7 @@ class Holds(MethodView):
 
 @holds.route("/<uuid:hold_id>")
 class HoldById(MethodView):
+    @holds.doc(refusals=[404])
     @holds.response(204)
     def delete(self, hold_id: UUID) -> None:
         """Give a held time back"""

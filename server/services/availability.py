@@ -192,7 +192,7 @@ def search(
     For patients within the service's notice and horizon (`as_staff` sets these two aside). `ignore_id`:
     an appointment that does not count, because it is the one to be moved. Raises Invalid beyond 62 days.
     """
-    if to_at - from_at > timedelta(days=MAX_DAYS):
+    if to_at - from_at > timedelta(days=MAX_DAYS + 2):  # 62 local days, in zones apart and across clock changes
         raise Invalid(
             f"Ask for at most {MAX_DAYS} days at once.",
             errors={"to": [f"At most {MAX_DAYS} days after `from`."]},

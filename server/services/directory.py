@@ -1,10 +1,11 @@
 """The public directory: locations, services, practitioners; and the change of a service by an administrator."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 
 from server.errors import DomainError, Invalid, NotVisible
@@ -24,14 +25,24 @@ class Stale(DomainError):
     status, slug, title = 412, "precondition-failed", "It has changed since you read it"
 
 
-def locations() -> Sequence[Location]:
+@dataclass(frozen=True)
+class Page:
+    """At most `limit` rows, those after a position {name, id} of the list by name."""
+
+    limit: int
+    after: Mapping[str, str] | None = None
+
+
+def locations(*, page: Page | None = None) -> Sequence[Location]:
     """Active locations by name."""
-    return db.session.scalars(select(Location).where(Location.is_active).order_by(Location.name)).all()
+    return _by_name(Location, select(Location), page)
 
 
-def services(*, practitioner_id: UUID | None = None, location_id: UUID | None = None) -> Sequence[HealthcareService]:
+def services(
+    *, practitioner_id: UUID | None = None, location_id: UUID | None = None, page: Page | None = None
+) -> Sequence[HealthcareService]:
     """Active services by name, of one practitioner or location."""
-    query = select(HealthcareService).where(HealthcareService.is_active).order_by(HealthcareService.name)
+    query = select(HealthcareService)
     if practitioner_id is not None or location_id is not None:
         offered = select(schedule_services.c.service_id).join(Schedule, Schedule.id == schedule_services.c.schedule_id)
         if practitioner_id is not None:
@@ -39,14 +50,18 @@ def services(*, practitioner_id: UUID | None = None, location_id: UUID | None = 
         if location_id is not None:
             offered = offered.where(Schedule.location_id == location_id)
         query = query.where(HealthcareService.id.in_(offered))
-    return db.session.scalars(query).all()
+    return _by_name(HealthcareService, query, page)
 
 
 def practitioners(
-    *, service_id: UUID | None = None, location_id: UUID | None = None, language: str | None = None
+    *,
+    service_id: UUID | None = None,
+    location_id: UUID | None = None,
+    language: str | None = None,
+    page: Page | None = None,
 ) -> Sequence[Practitioner]:
     """Active practitioners by name, of one service, location or language."""
-    query = select(Practitioner).where(Practitioner.is_active).order_by(Practitioner.name, Practitioner.id)
+    query = select(Practitioner)
     if language is not None:
         query = query.where(Practitioner.languages.contains([language]))
     if service_id is not None or location_id is not None:
@@ -58,7 +73,7 @@ def practitioners(
         if location_id is not None:
             hours = hours.where(Schedule.location_id == location_id)
         query = query.where(Practitioner.id.in_(hours))
-    return db.session.scalars(query).all()
+    return _by_name(Practitioner, query, page)
 
 
 def places_of_services() -> dict[UUID, list[Location]]:
@@ -93,8 +108,8 @@ def practitioner(practitioner_id: UUID) -> Practitioner:
     return _one(Practitioner, practitioner_id)
 
 
-def update_service(service_id: UUID, changes: dict[str, Any], *, if_version: int, actor: Actor) -> HealthcareService:
-    """Change a service's description and rules, when it is still at `if_version`.
+def update_service(service_id: UUID, changes: dict[str, Any], *, if_version: int | None, actor: Actor) -> HealthcareService:
+    """Change a service's description and rules, when it is still at `if_version` (None: whatever it is at).
 
     Raises Stale (412), Invalid, NotAllowed, NotVisible.
     """
@@ -108,7 +123,7 @@ def update_service(service_id: UUID, changes: dict[str, Any], *, if_version: int
         ).one_or_none()
         if found is None:
             raise NotVisible("There is no such service.")
-        if found.version != if_version:
+        if if_version is not None and found.version != if_version:
             raise Stale("The service has changed since you read it. Read it again, then decide.")
         for name, value in changes.items():
             setattr(found, name, value)
@@ -130,6 +145,15 @@ def _sentence(error: IntegrityError) -> str:
         return "Another service has this name."
     words = name.removeprefix("ck_healthcare_services_").replace("_", " ")
     return f"This breaks a rule of services: {words}."
+
+
+def _by_name(table: Any, query: Select[Any], page: Page | None) -> Any:
+    query = query.where(table.is_active).order_by(table.name, table.id)
+    if page is not None:
+        query = query.limit(page.limit)
+        if page.after is not None:
+            query = query.where(tuple_(table.name, table.id) > (page.after["name"], UUID(page.after["id"])))
+    return db.session.scalars(query).all()
 
 
 def _one(table: Any, key: UUID) -> Any:

@@ -36,7 +36,9 @@ def read_visit(appointment_id: UUID, *, actor: Actor) -> Appointment:
     return found
 
 
-def read_with_history(appointment_id: UUID, *, actor: Actor) -> tuple[Appointment, Sequence[Row[Any]]]:
+def read_with_history(
+    appointment_id: UUID, *, actor: Actor
+) -> tuple[Appointment, Sequence[Row[datetime, str, str, str]]]:
     """One appointment, and what became of it: rows of (created_at, action, role, name), oldest first.
 
     For staff. Raises NotVisible, NotAllowed.

@@ -7,6 +7,7 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.parser import BytesHeaderParser
 from pathlib import Path
+from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template
 from markupsafe import Markup
@@ -114,8 +115,9 @@ def _line(name: str) -> Line:
 
 def _attachments(letter: EmailMessage) -> list[Attachment]:
     """The parts with a file name, numbered from 1."""
-    named = (part for part in letter.walk() if part.get_filename())
-    return [
-        Attachment(number, str(part.get_filename()), part["Content-Type"], part.get_payload(decode=True) or b"")
-        for number, part in enumerate(named, start=1)
-    ]
+    found: list[Attachment] = []
+    for part in letter.walk():
+        if filename := part.get_filename():
+            content: Any = part.get_payload(decode=True) or b""
+            found.append(Attachment(len(found) + 1, filename, part["Content-Type"], content))
+    return found

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, time
 
+CLINIC = "Meridian Clinics"
 NEW_YORK, LISBON = "Riverside Clinic", "Clínica da Alfama"
 PASSWORD = "frontdesk-demo-1"
 

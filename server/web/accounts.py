@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from flask import Flask, request, url_for
+from flask import Flask, request
 from flask_login import user_logged_in, user_logged_out
 from flask_security import LoginForm, MailUtil, SQLAlchemyUserDatastore, current_user
 from flask_security.utils import validate_redirect_url
 from werkzeug.exceptions import UnsupportedMediaType
-from werkzeug.wrappers import Response
 
 from server.extensions import db, limiter, security
 from server.models import Role, User
 from server.services import audit, outbox, transaction
 from server.services.transaction import atomic
-from server.web.identity import current_actor, plain_visitor
+from server.web.identity import plain_visitor
 from server.web.limits import sign_in_limits
 
 
@@ -67,13 +66,6 @@ def init_app(app: Flask) -> None:
     user_logged_in.connect(_signed_in, app)
     user_logged_out.connect(_signed_out, app)
     limiter.request_filter(lambda: request.endpoint == "security.login" and request.method != "POST")
-
-
-def after_sign_in() -> Response:
-    """Staff go to the day, everybody else to their visits."""
-    from flask import redirect
-
-    return redirect(url_for("admin.show_day" if current_actor().is_staff else "patient_account.list_visits"))
 
 
 def _forms_only() -> None:

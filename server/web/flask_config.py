@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import redis
+from cachelib.serializers import JSONSerializer
 
 from server.settings import Settings
 
@@ -61,15 +62,12 @@ def _database(settings: Settings) -> dict[str, Any]:
 def _redis(settings: Settings) -> dict[str, Any]:
     timeouts = {"socket_timeout": 2, "socket_connect_timeout": 1}
     return {
-        "SESSION_TYPE": "redis",
         "SESSION_REDIS": redis.Redis.from_url(settings.redis_url, **timeouts),
-        "SESSION_KEY_PREFIX": "session:",
-        "SESSION_SERIALIZATION_FORMAT": "json",
-        "SESSION_PERMANENT": True,
         "CACHE_TYPE": "RedisCache",
         "CACHE_REDIS_URL": settings.redis_url,
         "CACHE_KEY_PREFIX": "cache:",
         "CACHE_OPTIONS": timeouts,
+        "CACHE_SERIALIZER": JSONSerializer,  # never pickle: whoever could write into Redis could run code here
         "RATELIMIT_ENABLED": settings.rate_limits,
         "RATELIMIT_STORAGE_URI": settings.redis_url,
         "RATELIMIT_STORAGE_OPTIONS": timeouts,

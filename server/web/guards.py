@@ -45,7 +45,8 @@ def anyone_by_api() -> None:
 
 def account_by_api() -> None:
     """API doors for accounts: a bearer token, and nothing else."""
-    g.actor = token_actor()
+    # OPTIONS answers with the methods only, and a browser asks so (CORS) before it may send the token.
+    g.actor = plain_visitor() if request.method == "OPTIONS" else token_actor()
 
 
 def account_on_pages() -> Any:

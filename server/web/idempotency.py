@@ -1,12 +1,14 @@
 """Idempotency-Key: the same key and the same request get the first answer again, byte for byte."""
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Any
 
 from flask import Response, current_app, g, make_response, request
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
+from werkzeug.exceptions import HTTPException
 
 from server.errors import Conflict, DomainError, Invalid
 from server.extensions import db
@@ -33,8 +35,8 @@ class KeyReused(Invalid):
 def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
     """A door whose POST may be repeated safely by sending the same Idempotency-Key.
 
-    The answer is stored in the transaction of its effect, so a crash leaves both or neither. Refusals that
-    the state of the clinic decided (409, 422 and the like) are remembered too, answers of 5xx and 429 never.
+    The answer is stored in the transaction of its effect, so a crash leaves both or neither. Refusals (403, 409,
+    422 and the like) are remembered too; 401, 429 and answers of 5xx never.
     """
 
     @functools.wraps(view)
@@ -42,13 +44,14 @@ def idempotent(view: Callable[..., Any]) -> Callable[..., Any]:
         key = request.headers.get("Idempotency-Key")
         if key is None:
             return view(*args, **kwargs)
-        if not 1 <= len(key) <= 255 or not key.isprintable():
+        if not re.fullmatch("[!-~]{1,255}", key):
             raise Invalid(
-                "An Idempotency-Key has 1 to 255 printable characters.",
-                errors={"Idempotency-Key": ["1 to 255 characters."]},
+                "An Idempotency-Key has 1 to 255 visible characters of ASCII.",
+                errors={"Idempotency-Key": ["1 to 255 visible characters of ASCII."]},
             )
         return _answer(key, lambda: make_response(view(*args, **kwargs)))
 
+    wrapper.is_idempotent = True  # type: ignore[attr-defined]
     return wrapper
 
 
@@ -56,8 +59,9 @@ def _answer(key: str, run: Callable[[], Response]) -> Response:
     request_hash = fingerprint(f"{request.method} {request.full_path}\n{request.get_data(as_text=True)}")
     try:
         return _first_or_again(key, request_hash, run)
-    except DomainError as error:
-        if isinstance(error, StillRunning | KeyReused) or error.status in (401, 429) or error.status >= 500:
+    except (DomainError, HTTPException) as error:
+        status = error.status if isinstance(error, DomainError) else error.code or 500
+        if isinstance(error, StillRunning | KeyReused) or status in (401, 429) or status >= 500:
             raise
         response: Response = current_app.make_response(current_app.handle_user_exception(error))
         with atomic():

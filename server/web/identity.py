@@ -7,6 +7,7 @@ from flask import Flask, g, request, session
 from flask_jwt_extended import get_jwt, get_jwt_identity, verify_jwt_in_request
 from flask_login import user_logged_in, user_logged_out
 from flask_security import current_user
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from server.services import access
 from server.services.access import Actor
@@ -17,6 +18,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 
 def init_app(app: Flask) -> None:
     """Give each request an id, and each sign-in and sign-out a new session id (against fixation)."""
+    if hops := app.config["FRONTDESK"].proxy_hops:  # without a proxy, forwarded headers are anybody's invention
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     app.before_request(_name_request)
     app.after_request(_show_request_id)
     user_logged_in.connect(_new_session_id, app)

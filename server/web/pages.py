@@ -39,7 +39,7 @@ def show_day_and_time(instant: datetime, zone: str) -> str:
 
 
 def show_zone(instant: datetime, zone: str) -> str:
-    """ "New York time (UTC-05:00)": the zone in words, with its offset at that instant."""
-    offset = f"{clock.local(instant, zone):%z}"
+    """ "New York time (UTC−05:00)": the zone in words, with its offset at that instant."""
+    offset = f"{clock.local(instant, zone):%z}".replace("-", "−")  # a minus, which never ends a line
     city = zone.rpartition("/")[2].replace("_", " ")
     return f"{city} time (UTC{offset[:3]}:{offset[3:]})"

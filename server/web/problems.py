@@ -28,6 +28,16 @@ SLUGS = {
     500: "internal-error",
     503: "unavailable",
 }
+# What the libraries say is meant for somebody else.
+DETAILS = {
+    400: "The request cannot be read.",
+    404: "There is nothing at this address.",
+    405: "This address is not made for that.",
+    413: "That is more than this server takes at once.",
+    415: "This kind of content is not read here.",
+    422: "Some of what was sent is not right.",
+    429: "Too many requests. Please wait a little, then try again.",
+}
 
 
 def init_app(app: Flask) -> None:
@@ -100,7 +110,8 @@ def _http_error(error: HTTPException) -> Response:
     messages = getattr(error, "data", {}).get("messages") if hasattr(error, "data") else None
     if messages:
         members["errors"] = _flat(messages)
-    detail = "Some of what was sent is not right." if status == 422 else (error.description or error.name)
+    ours = error.description if error.description != type(error).description and status not in (422, 429) else None
+    detail = ours or DETAILS.get(status) or error.name
     response = answer(status, SLUGS.get(status, "error"), error.name, detail, **members)
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):

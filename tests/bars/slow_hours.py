@@ -1,7 +1,7 @@
-"""Opening hours to free starts, slowly and by other means than the product: minute by minute.
+"""Opening hours to free starts, slowly and by other means than the product.
 
-A zone is nothing but the list of readings that its clock shows, one a minute; a day is a set of minutes.
-Nothing here asks PostgreSQL or server.utils.clock.
+A zone is nothing but the list of readings that its clock shows, one a minute. Nothing here asks PostgreSQL
+or server.utils.clock.
 """
 
 from collections.abc import Iterable
@@ -75,9 +75,8 @@ class Block:
     practitioner_id: UUID | None = None
     room_id: UUID | None = None
 
-    @property
-    def minutes(self) -> set[int]:
-        return set(range(minute_of(self.start), minute_of(self.end)))
+    def overlaps(self, lo: int, hi: int) -> bool:
+        return minute_of(self.start) < hi and lo < minute_of(self.end)
 
 
 def minute_of(instant: datetime) -> int:
@@ -87,11 +86,11 @@ def minute_of(instant: datetime) -> int:
 class SlowClock:
     """What the clocks of a zone show in each minute of the days around a span."""
 
-    def __init__(self, name: str, from_at: datetime, to_at: datetime) -> None:
-        zone, at, end = zone_of(name), from_at - timedelta(days=2), to_at + timedelta(days=2)
+    def __init__(self, name: str, from_at: datetime, to_at: datetime, margin: timedelta = timedelta(days=2)) -> None:
+        zone, at, end = zone_of(name), from_at - margin, to_at + margin
         self.readings: dict[datetime, list[int]] = {}
-        while at < end:
-            self.readings.setdefault(at.astimezone(zone).replace(tzinfo=None), []).append(minute_of(at))
+        for minute in range(minute_of(at), minute_of(end)):
+            self.readings.setdefault(at.astimezone(zone).replace(tzinfo=None), []).append(minute)
             at += MINUTE
         self.first_day, self.last_day = min(self.readings).date(), max(self.readings).date()
 
@@ -122,37 +121,39 @@ def free_starts(
     to_at: datetime,
 ) -> list[tuple[datetime, UUID]]:
     """Every free (start, practitioner) with start in [from_at, to_at), sorted."""
-    opened: dict[tuple[UUID, UUID | None], set[int]] = {}
+    opened: dict[tuple[UUID, UUID | None], list[tuple[int, int]]] = {}
     for row in hours:
         for day in clock.days():
             if is_open_on(row, day):
                 lo, hi = clock.minute(datetime.combine(day, row.opens)), clock.minute(datetime.combine(day, row.closes))
-                opened.setdefault((row.practitioner_id, row.room_id), set()).update(range(lo, hi))
+                opened.setdefault((row.practitioner_id, row.room_id), []).append((lo, hi))
     closures, busy = list(closures), list(busy)
+    first, end = minute_of(from_at), minute_of(to_at)
     found = []
-    for (practitioner_id, room_id), minutes in opened.items():
-        closed: set[int] = set().union(*(c.minutes for c in closures if c.practitioner_id in (None, practitioner_id)))
-        taken: set[int] = set().union(
-            *(b.minutes for b in busy if b.practitioner_id == practitioner_id or (room_id and b.room_id == room_id))
-        )
-        for opening in openings(minutes):
-            for start in opening[:: visit.step]:
-                lasts = set(range(start, start + visit.duration))
-                kept_free = set(range(start - visit.before, start + visit.duration + visit.after))
-                at = EPOCH + start * MINUTE
-                if from_at <= at < to_at and lasts <= minutes and not lasts & closed and not kept_free & taken:
-                    found.append((at, practitioner_id))
+    for (practitioner_id, room_id), spans in opened.items():
+        closed = [c for c in closures if c.practitioner_id in (None, practitioner_id)]
+        taken = [b for b in busy if b.practitioner_id == practitioner_id or (room_id and b.room_id == room_id)]
+        for opens, closes in joined(spans):
+            for start in range(opens, closes - visit.duration + 1, visit.step):
+                free_from, free_until = start - visit.before, start + visit.duration + visit.after
+                if (
+                    first <= start < end
+                    and not any(c.overlaps(start, start + visit.duration) for c in closed)
+                    and not any(b.overlaps(free_from, free_until) for b in taken)
+                ):
+                    found.append((EPOCH + start * MINUTE, practitioner_id))
     return sorted(found, key=lambda one: (one[0], one[1].int))
 
 
-def openings(minutes: set[int]) -> Iterable[range]:
-    """Minutes without a break between them, together."""
-    for first in minutes:
-        if first - 1 not in minutes:
-            end = first
-            while end in minutes:
-                end += 1
-            yield range(first, end)
+def joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans that touch or overlap as one; empty and inverted ones left out."""
+    out: list[tuple[int, int]] = []
+    for lo, hi in sorted(span for span in spans if span[0] < span[1]):
+        if out and lo <= out[-1][1]:
+            out[-1] = (out[-1][0], max(hi, out[-1][1]))
+        else:
+            out.append((lo, hi))
+    return out
 
 
 def is_open_on(row: Hours, day: date) -> bool:

@@ -172,11 +172,6 @@ def test_an_expired_hold_is_freed_on_the_spot_and_by_the_clock(cast: Cast) -> No
     assert book(cast, cast.bea).status == "booked"
     hold(cast, cast.ana, hour=11)
     db.session.execute(text(over))
-    db.session.execute(
-        text(
-            "UPDATE appointments SET hold_expires_at = clock_timestamp() - interval '1 second' WHERE status = 'proposed'"
-        )
-    )
     assert occupancy.free_expired_holds() == 1
 
 

@@ -3,7 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from server.models import Status
-from server.resources.schemas.fields import Instant, StrictSchema, Text
+from server.resources.schemas.fields import Instant, PageQuerySchema, QueryInstant, StrictSchema, Text
 
 
 class HoldRequestSchema(StrictSchema):
@@ -16,16 +16,16 @@ class HoldRequestSchema(StrictSchema):
 
 class HoldSchema(Schema):
     id = fields.UUID(required=True)
-    start = Instant(required=True)
-    end = Instant(required=True)
+    start = Instant(required=True, metadata={"example": "2026-12-01T14:00:00Z"})
+    end = Instant(required=True, metadata={"example": "2026-12-01T14:30:00Z"})
     service_id = fields.UUID(required=True)
     practitioner_id = fields.UUID(required=True)
     location_id = fields.UUID(required=True)
-    expires_at = Instant(required=True, attribute="hold_expires_at")
+    expires_at = Instant(required=True, attribute="hold_expires_at", metadata={"example": "2026-11-20T09:05:00Z"})
 
 
 class OverrideSchema(StrictSchema):
-    reason = Text(required=True, min=1, max=500)
+    reason = Text(required=True, min=1, max=500, metadata={"example": "She flies at noon."})
 
 
 class BookingRequestSchema(HoldRequestSchema):
@@ -40,40 +40,34 @@ class RescheduleSchema(StrictSchema):
 
 
 class CancelSchema(StrictSchema):
-    reason = Text(max=500, load_default="")
-
-
-class NothingSchema(StrictSchema):
-    """An empty body, or {}."""
+    reason = Text(max=500, load_default="", metadata={"example": "I have a cold."})
 
 
 class AppointmentSchema(Schema):
     id = fields.UUID(required=True)
-    status = fields.String(required=True, validate=validate.OneOf(list(Status)))
-    start = Instant(required=True)
-    end = Instant(required=True)
+    status = fields.String(required=True, validate=validate.OneOf(list(Status)), metadata={"example": "booked"})
+    start = Instant(required=True, metadata={"example": "2026-12-01T14:00:00Z"})
+    end = Instant(required=True, metadata={"example": "2026-12-01T14:30:00Z"})
     service_id = fields.UUID(required=True)
     practitioner_id = fields.UUID(required=True)
     location_id = fields.UUID(required=True)
-    room_id = fields.UUID(required=True, allow_none=True)
+    room_id = fields.UUID(required=True, allow_none=True, metadata={"example": None})
     patient_id = fields.UUID(required=True)
-    reason = fields.String(required=True)
+    reason = fields.String(required=True, metadata={"example": "Follow-up"})
     cancel_reason = fields.String(required=True)
-    confirmed_at = Instant(required=True, allow_none=True)
-    created_at = Instant(required=True)
-    updated_at = Instant(required=True)
+    confirmed_at = Instant(required=True, allow_none=True, metadata={"example": None})
+    created_at = Instant(required=True, metadata={"example": "2026-11-20T09:00:00Z"})
+    updated_at = Instant(required=True, metadata={"example": "2026-11-20T09:00:00Z"})
 
 
-class AppointmentQuerySchema(StrictSchema):
+class AppointmentQuerySchema(PageQuerySchema):
     patient_id = fields.UUID()
     practitioner_id = fields.UUID()
     status = fields.String(validate=validate.OneOf(list(Status)))
-    from_ = Instant(data_key="from")
-    to = Instant()
-    limit = fields.Integer(load_default=50, validate=validate.Range(1, 200))
-    cursor = fields.String(validate=validate.Length(max=500))
+    from_ = QueryInstant(data_key="from")
+    to = QueryInstant()
 
 
 class AppointmentListSchema(Schema):
     items = fields.List(fields.Nested(AppointmentSchema), required=True)
-    next_cursor = fields.String(required=True, allow_none=True)
+    next_cursor = fields.String(required=True, allow_none=True, metadata={"example": None})

@@ -2,7 +2,7 @@
 
 from marshmallow import Schema, fields, validate
 
-from server.resources.schemas.fields import Line, StrictSchema
+from server.resources.schemas.fields import Day, Line, StrictSchema
 
 
 class RegisterSchema(StrictSchema):
@@ -15,13 +15,15 @@ class RegisterSchema(StrictSchema):
     )
     given_name = Line(required=True, min=1, max=100, metadata={"example": "Ana"})
     family_name = Line(required=True, min=1, max=100, metadata={"example": "Silva"})
-    birth_date = fields.Date(required=True, metadata={"example": "1988-04-12"})
+    birth_date = Day(required=True, metadata={"example": "1988-04-12"})
     phone = Line(max=40, load_default="", metadata={"example": "+1 212 555 0100"})
     language = fields.String(load_default="en", validate=validate.Regexp(r"^[a-z]{2,3}(-[A-Z]{2})?\Z"))
 
 
 class ConfirmSchema(StrictSchema):
-    token = fields.String(required=True, validate=validate.Length(min=1, max=500))
+    token = fields.String(
+        required=True, validate=validate.Length(min=1, max=500), metadata={"example": "WyIxMjM0IiwiYWJjZCJd.aRx..."}
+    )
 
 
 class LoginSchema(StrictSchema):
@@ -38,27 +40,31 @@ class LoginSchema(StrictSchema):
 
 
 class AcceptedSchema(Schema):
-    detail = fields.String(required=True)
+    detail = fields.String(required=True, metadata={"example": "A letter is on its way to this address."})
 
 
 class TokensSchema(Schema):
-    access_token = fields.String(required=True)
-    refresh_token = fields.String(required=True)
-    token_type = fields.Constant("Bearer")
-    expires_in = fields.Integer(required=True, metadata={"description": "Seconds"})
+    access_token = fields.String(required=True, metadata={"example": "eyJhbGciOiJIUzI1NiIs..."})
+    refresh_token = fields.String(required=True, metadata={"example": "eyJhbGciOiJIUzI1NiIs..."})
+    token_type = fields.String(
+        required=True, dump_default="Bearer", validate=validate.Equal("Bearer"), metadata={"example": "Bearer"}
+    )
+    expires_in = fields.Integer(required=True, metadata={"description": "Seconds", "example": 900})
 
 
 class MyPatientSchema(Schema):
     id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    relationship = fields.String(required=True, metadata={"description": "self, or what was said when it was granted"})
+    name = fields.String(required=True, metadata={"example": "Ana Silva"})
+    relationship = fields.String(
+        required=True, metadata={"description": "self, or what was said when it was granted", "example": "self"}
+    )
     may = fields.List(fields.String(), required=True, metadata={"example": ["book", "read"]})
 
 
 class MeSchema(Schema):
     id = fields.UUID(required=True)
-    email = fields.String(required=True)
-    name = fields.String(required=True)
-    roles = fields.List(fields.String(), required=True)
-    second_factors = fields.List(fields.String(), required=True)
+    email = fields.String(required=True, metadata={"example": "ana@example.com"})
+    name = fields.String(required=True, metadata={"example": "Ana Silva"})
+    roles = fields.List(fields.String(), required=True, metadata={"example": ["patient"]})
+    second_factors = fields.List(fields.String(), required=True, metadata={"example": []})
     patients = fields.List(fields.Nested(MyPatientSchema), required=True)

@@ -2,36 +2,37 @@
 
 from marshmallow import Schema, fields, validate
 
-from server.resources.schemas.fields import Line, StrictSchema, Text
+from server.resources.schemas.fields import Flag, Line, PageQuerySchema, StrictSchema, Text
 
 
 class LocationSchema(Schema):
     id = fields.UUID(required=True)
-    name = fields.String(required=True)
+    name = fields.String(required=True, metadata={"example": "Riverside"})
     time_zone = fields.String(required=True, metadata={"description": "IANA name", "example": "Europe/Lisbon"})
-    address = fields.String(required=True)
-    phone = fields.String(required=True)
+    address = fields.String(required=True, metadata={"example": "1 River Street"})
+    phone = fields.String(required=True, metadata={"example": "+1 212 555 0100"})
 
 
 class ServiceSchema(Schema):
     id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    description = fields.String(required=True)
-    duration_minutes = fields.Integer(required=True)
-    step_minutes = fields.Integer(required=True)
-    buffer_before_minutes = fields.Integer(required=True)
-    buffer_after_minutes = fields.Integer(required=True)
-    minimum_notice_minutes = fields.Integer(required=True)
-    horizon_days = fields.Integer(required=True)
-    cancel_cutoff_minutes = fields.Integer(required=True)
+    name = fields.String(required=True, metadata={"example": "Check-up"})
+    description = fields.String(required=True, metadata={"example": "For whatever you have in mind."})
+    duration_minutes = fields.Integer(required=True, metadata={"example": 30})
+    step_minutes = fields.Integer(required=True, metadata={"example": 15})
+    buffer_before_minutes = fields.Integer(required=True, metadata={"example": 0})
+    buffer_after_minutes = fields.Integer(required=True, metadata={"example": 5})
+    minimum_notice_minutes = fields.Integer(required=True, metadata={"example": 120})
+    horizon_days = fields.Integer(required=True, metadata={"example": 90})
+    cancel_cutoff_minutes = fields.Integer(required=True, metadata={"example": 1440})
     self_bookable = fields.Boolean(required=True)
-    capacity = fields.Integer(required=True)
+    capacity = fields.Integer(required=True, metadata={"example": 1})
+    max_open_per_patient = fields.Integer(required=True, allow_none=True, metadata={"example": None})
 
 
 class ServiceChangeSchema(StrictSchema):
     """What an administrator may change; what is left out stays."""
 
-    name = Line(min=1, max=120)
+    name = Line(min=1, max=120, metadata={"example": "Check-up"})
     description = Text(max=2000)
     duration_minutes = fields.Integer(strict=True, validate=validate.Range(1, 1440))
     step_minutes = fields.Integer(strict=True, validate=validate.Range(1, 1440))
@@ -40,18 +41,18 @@ class ServiceChangeSchema(StrictSchema):
     minimum_notice_minutes = fields.Integer(strict=True, validate=validate.Range(0, 1_000_000))
     horizon_days = fields.Integer(strict=True, validate=validate.Range(1, 1000))
     cancel_cutoff_minutes = fields.Integer(strict=True, validate=validate.Range(0, 1_000_000))
-    self_bookable = fields.Boolean(truthy={True}, falsy={False})
+    self_bookable = Flag()
     max_open_per_patient = fields.Integer(strict=True, allow_none=True, validate=validate.Range(1, 1000))
 
 
 class PractitionerSchema(Schema):
     id = fields.UUID(required=True)
-    name = fields.String(required=True)
-    specialty = fields.String(required=True)
-    languages = fields.List(fields.String(), required=True)
+    name = fields.String(required=True, metadata={"example": "Dr Min Cho"})
+    specialty = fields.String(required=True, metadata={"example": "General practice"})
+    languages = fields.List(fields.String(), required=True, metadata={"example": ["en", "ko"]})
 
 
-class PractitionerQuerySchema(StrictSchema):
+class PractitionerQuerySchema(PageQuerySchema):
     service_id = fields.UUID()
     location_id = fields.UUID()
     language = fields.String(validate=validate.Length(max=10))
@@ -63,7 +64,7 @@ def listed(schema: type[Schema]) -> type[Schema]:
     return Schema.from_dict(
         {
             "items": fields.List(fields.Nested(schema), required=True),
-            "next_cursor": fields.String(required=True, allow_none=True),
+            "next_cursor": fields.String(required=True, allow_none=True, metadata={"example": None}),
         },
         name=name,
     )

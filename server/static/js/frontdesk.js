@@ -1,1 +1,8 @@
-// Small comforts for every page; each page works without them.
+// Small comforts. Every page works without them.
+import { watchCountdown } from "./countdown.js";
+import { submitFilters, guardForms, showErrors } from "./forms.js";
+
+showErrors();
+submitFilters();
+guardForms();
+watchCountdown();
