@@ -33,25 +33,25 @@ FILL = """
     INSERT INTO token_families (id, user_id) SELECT uuidv7(), id FROM users
 """
 
-# Visits of `minutes` on working days from `first_day` on, `times_a_day` for each practitioner, until `stored` are
-# written; the n-th patient sees the n-th practitioner.
+# Visits on working days from `first_day` on, until `stored` are written: each day of 8 hours has `grid` times, of
+# which every practitioner has `a_day` taken (7 spreads them over the day). The n-th patient sees the n-th practitioner.
 STORE = """
     WITH days AS (
         SELECT day, row_number() OVER (ORDER BY day) - 1 AS number
           FROM generate_series(%(first_day)s::date, %(first_day)s::date + 3650, interval '1 day') day
          WHERE extract(isodow FROM day) < 6),
-    who AS (SELECT id, row_number() OVER (ORDER BY name) - 1 AS number FROM practitioners),
+    who AS (SELECT id, row_number() OVER (ORDER BY name) - 1 AS number, count(*) OVER () AS people FROM practitioners),
     whom AS (SELECT id, row_number() OVER (ORDER BY family_name) - 1 AS number FROM patients)
     INSERT INTO appointments (id, service_id, practitioner_id, location_id, patient_id, status, during, occupied)
     SELECT uuidv7(), h.id, who.id, l.id, whom.id, 'booked', visit.during, visit.during
       FROM generate_series(0, %(stored)s - 1) n
-      JOIN days ON days.number = n / (SELECT count(*) FROM who) / %(times_a_day)s
-      JOIN who ON who.number = n %% (SELECT count(*) FROM who)
-      JOIN whom USING (number)
+      JOIN who ON who.number = n %% people
+      JOIN whom ON whom.number = who.number
+      JOIN days ON days.number = n / people / %(a_day)s
      CROSS JOIN LATERAL (
-        SELECT (days.day + time '09:00' + n / (SELECT count(*) FROM who) %% %(times_a_day)s * interval '8 hours' / %(times_a_day)s)
+        SELECT (days.day + time '09:00' + (n / people %% %(a_day)s * 7 + who.number) %% %(grid)s * interval '8 hours' / %(grid)s)
                AT TIME ZONE %(zone)s AS start) AS at
-     CROSS JOIN LATERAL (SELECT tstzrange(start, start + make_interval(mins => %(minutes)s)) AS during) AS visit
+     CROSS JOIN LATERAL (SELECT tstzrange(start, start + interval '8 hours' / %(grid)s) AS during) AS visit
      CROSS JOIN healthcare_services h CROSS JOIN locations l
 """
 
@@ -101,11 +101,21 @@ def fill(database_url: str, *, people: int, app: Flask) -> Clinic:
     return Clinic(*ids, who, patients)
 
 
-def store(database_url: str, stored: int, *, first_day: date, times_a_day: int = TIMES_A_DAY, minutes: int = 30) -> None:
-    """Write `stored` booked visits, one after another for every practitioner."""
-    values = {"stored": stored, "first_day": first_day, "times_a_day": times_a_day, "minutes": minutes, "zone": ZONE}
+def store(database_url: str, stored: int, *, first_day: date, a_day: int, grid: int = TIMES_A_DAY) -> None:
+    """Write `stored` booked visits; STORE says how they are spread."""
+    values = {"stored": stored, "first_day": first_day, "a_day": a_day, "grid": grid, "zone": ZONE}
     with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(STORE, values)
+        # The constraints are put back afterwards: building their indexes at once is many times faster.
+        constraints = connection.execute(
+            "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE conrelid = 'appointments'::regclass AND contype = 'x'"
+        ).fetchall()
+        with connection.transaction():
+            for name, _ in constraints:
+                connection.execute(f"ALTER TABLE appointments DROP CONSTRAINT {name}")  # type: ignore[call-overload]
+            connection.execute(STORE, values)
+            for name, definition in constraints:
+                connection.execute(f"ALTER TABLE appointments ADD CONSTRAINT {name} {definition}")  # type: ignore[call-overload]
         connection.execute("VACUUM ANALYZE")
 
 

@@ -21,7 +21,7 @@ from server.patient.patient_routes import patient, patient_account
 from server.resources import api_blueprints, api_docs
 from server.settings import Settings
 from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry, sessions
-from server.web.flask_config import flask_config
+from server.web.flask_config import cors_options, flask_config
 from server.web.logs import init_logging
 
 
@@ -46,7 +46,7 @@ def create_app(settings: Settings) -> Flask:
     limiter.init_app(app)
     mail.init_app(app)
     bootstrap.init_app(app)
-    cors.init_app(app, resources={r"/api/*": {"origins": list(settings.cors_origins)}}, max_age=600)
+    cors.init_app(app, resources={r"/api/*": cors_options(settings)})
     jwt.init_app(app)
     api.init_app(app)
     accounts.init_app(app)

@@ -122,6 +122,9 @@ def _move_page(found: Appointment, refused: str = "") -> str:
         as_staff=True,
         ignore_id=found.id,
     )
+    is_cut = len(free) == TIMES_AT_ONCE
+    last_day = clock.local(free[-1].start, zone).date() if is_cut else day + timedelta(days=DAYS_AT_ONCE)
+    free = [time for time in free if (time.start, time.practitioner_id) != (found.start, found.practitioner_id)]
     return render_template(
         "admin/show_move.html",
         visit=found,
@@ -132,11 +135,11 @@ def _move_page(found: Appointment, refused: str = "") -> str:
         day=day,
         today=today,
         earlier=max(day - timedelta(days=DAYS_AT_ONCE), today) if day > today else None,
-        later=day + timedelta(days=DAYS_AT_ONCE),
+        later=max(last_day, day + timedelta(days=1)),
         first_noon=from_at + timedelta(hours=12),
         last_noon=to_at - timedelta(hours=12),
         free=_by_day(free, zone),
-        is_cut=len(free) == TIMES_AT_ONCE,
+        is_cut=is_cut,
         refused=refused,
     )
 

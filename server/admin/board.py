@@ -12,12 +12,13 @@ from uuid import UUID
 
 from server.admin.words import CLOSURES, state_of
 from server.models import OCCUPYING, Appointment, Status
-from server.services.visits import DayOf
+from server.services.visits import Closed, DayOf
 from server.utils import clock
 
 ROW = timedelta(minutes=5)
 SHORTEST_LINK = timedelta(minutes=10)  # less free time than this is added to the next link
 LINK_MINUTES = 30
+SHORT, MEDIUM = 15, 25  # minutes up to which a card has room for one line, for two
 
 Span = tuple[datetime, datetime]
 
@@ -32,7 +33,7 @@ class Item:
     place: str = ""  # class that puts it into its rows
     label: str = ""
     lane: int = 0  # beside another card at the same time
-    is_short: bool = False
+    size: str = ""  # "short" has room for one line, "medium" for two
     visit: Appointment | None = None
     word: str = ""
     next_step: str = ""
@@ -97,10 +98,7 @@ def lay_out(
             board.not_in.append(day.name)
             continue
         items = [Item("hours", start, end, label="Open") for start, end in day.hours]
-        items += [
-            Item("closure", shut.start, shut.end, label=": ".join(filter(None, (CLOSURES[shut.kind], shut.reason))))
-            for shut in day.closures
-        ]
+        items += [Item("closure", shut.start, shut.end, label=_why(shut)) for shut in day.closures]
         items += [Item("elsewhere", start, end, label="At another location") for start, end in day.elsewhere]
         items += [_card(visit, now=now, is_today=is_today) for visit in own]
         items += [buffer for visit in own for buffer in _buffers(visit)]
@@ -118,13 +116,14 @@ def agenda(visits: Sequence[Appointment], days: Sequence[DayOf], *, now: datetim
     """The same day as one list by time, for a phone and for paper: visits, holds and closures."""
     is_today = bounds[0] <= now < bounds[1]
     items = [_card(visit, now=now, is_today=is_today) for visit in visits]
+    shut_for: dict[tuple[datetime, datetime, str], list[str]] = {}  # a holiday of all is one line, not one for each
     for day in days:
-        if day.hours:
-            items += [
-                Item("closure", max(shut.start, bounds[0]), min(shut.end, bounds[1]), label=f"{day.name}: {words}")
-                for shut in day.closures
-                for words in [": ".join(filter(None, (CLOSURES[shut.kind], shut.reason)))]
-            ]
+        for shut in day.closures if day.hours else ():
+            span = max(shut.start, bounds[0]), min(shut.end, bounds[1])
+            shut_for.setdefault((*span, _why(shut)), []).append(day.name)
+    items += [
+        Item("closure", start, end, label=f"{why}: {', '.join(names)}") for (start, end, why), names in shut_for.items()
+    ]
     return sorted(items, key=lambda item: item.start)
 
 
@@ -174,8 +173,13 @@ def _marks(board: Board, zone: str) -> list[tuple[str, str]]:
 def _card(visit: Appointment, *, now: datetime, is_today: bool) -> Item:
     kind, word = state_of(visit)
     next_step = {"booked": "arrive", "confirmed": "arrive", "arrived": "complete"}.get(kind, "") if is_today else ""
-    is_short = visit.end - visit.start <= timedelta(minutes=20)
-    return Item(kind, visit.start, visit.end, is_short=is_short, visit=visit, word=word, next_step=next_step)
+    minutes = (visit.end - visit.start) / timedelta(minutes=1)
+    size = "short" if minutes <= SHORT else "medium" if minutes <= MEDIUM else ""
+    return Item(kind, visit.start, visit.end, size=size, visit=visit, word=word, next_step=next_step)
+
+
+def _why(shut: Closed) -> str:
+    return shut.reason or CLOSURES[shut.kind]
 
 
 def _buffers(visit: Appointment) -> list[Item]:

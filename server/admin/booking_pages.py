@@ -33,8 +33,8 @@ class NewPatientForm(FlaskForm):
     given_name = StringField("Given name", [InputRequired("Please fill this in."), Length(max=100)])
     family_name = StringField("Family name", [InputRequired("Please fill this in."), Length(max=100)])
     birth_date = DateField("Date of birth", [InputRequired("Please fill this in.")])
-    phone = TelField("Phone (optional)", [Optional(), Length(max=40)])
-    email = EmailField("E-mail (optional)", [Optional(), Length(max=254)])
+    phone = TelField("Phone", [Optional(), Length(max=40)])
+    email = EmailField("E-mail", [Optional(), Length(max=254)])
 
 
 @dataclass(frozen=True)

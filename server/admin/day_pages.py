@@ -54,6 +54,7 @@ def show_day() -> str:
         clocks_change=bounds[1] - bounds[0] != timedelta(days=1),
         board=lay_out(found, days, bounds=bounds, zone=zone, now=now, may_book=actor.may("book")),
         agenda=agenda(found, days, bounds=bounds, now=now),
+        bounds=bounds,
         counts=count(found),
         now=now,
         is_today=day == today,

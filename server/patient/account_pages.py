@@ -11,6 +11,7 @@ from wtforms.validators import InputRequired, Length, Optional
 from server.errors import Invalid
 from server.patient import choice
 from server.services import accounts
+from server.utils.text import clean_line
 from server.web.forms import show_errors
 from server.web.identity import current_actor, plain_visitor
 from server.web.limits import register_limit
@@ -19,16 +20,20 @@ NEEDED = InputRequired("Please fill this in.")
 SHOWN_AT = {"birth_date": "birth_day"}  # the field beside which the page says it
 
 
+def _one_line(typed: str | None) -> str:
+    return clean_line(typed or "")
+
+
 class RegisterForm(FlaskForm):
     """The shape only: what makes a good password or a real address is the service's to say."""
 
-    given_name = StringField("First name", [NEEDED, Length(max=100, message="At most 100 characters.")])
-    family_name = StringField("Last name", [NEEDED, Length(max=100, message="At most 100 characters.")])
+    given_name = StringField("First name", [NEEDED, Length(max=100, message="At most 100 characters.")], [_one_line])
+    family_name = StringField("Last name", [NEEDED, Length(max=100, message="At most 100 characters.")], [_one_line])
     birth_day = IntegerField("Day", [Optional()])
     birth_month = IntegerField("Month", [Optional()])
     birth_year = IntegerField("Year", [Optional()])
-    phone = StringField("Phone", [Length(max=40, message="At most 40 characters.")])
-    email = EmailField("E-mail address", [NEEDED, Length(max=254, message="At most 254 characters.")])
+    phone = StringField("Phone", [Length(max=40, message="At most 40 characters.")], [_one_line])
+    email = EmailField("E-mail address", [NEEDED, Length(max=254, message="At most 254 characters.")], [_one_line])
     password = PasswordField("Password", [NEEDED])
 
     @property
@@ -65,7 +70,8 @@ def send_registration() -> Response | tuple[str, int]:
         except Invalid as problem:
             show_errors(form, {SHOWN_AT.get(name, name): lines for name, lines in problem.extra["errors"].items()})
     if birth_date is None:
-        show_errors(form, {"birth_day": ["Give it as three numbers: day, month, year."]})
+        form.birth_day.errors = ["Give it as three numbers: day, month, year."]
+        form.birth_month.errors = form.birth_year.errors = []
     return render_template("patient/register.html", form=form, choice=choice.current()), 422
 
 

@@ -84,13 +84,17 @@ _SEARCH = text(f"""
          CROSS JOIN LATERAL generate_series(service.lo, service.hi, make_interval(days => :chunk_days)) AS chunk_lo
          CROSS JOIN LATERAL (SELECT least(chunk_lo + make_interval(days => :chunk_days), service.hi) AS chunk_hi) AS chunk
          CROSS JOIN LATERAL (
-            SELECT start, start + duration AS "end", h.practitioner_id, h.location_id, h.room_id
-              FROM ({_HOURS.format(lo="chunk_lo", hi="chunk_hi", offered=_OFFERED)}) AS h
-              {_IN_THE_WAY.format(lo="chunk_lo - interval '1 day'", hi="chunk_hi + interval '2 days'")}
+            SELECT DISTINCT start, start + duration AS "end", h.practitioner_id, h.location_id  -- in whichever room
+              FROM (
+                SELECT h.*, h.hours - closed AS opened, busy, room_busy
+                  FROM ({_HOURS.format(lo="chunk_lo", hi="chunk_hi", offered=_OFFERED)}) AS h
+                  {_IN_THE_WAY.format(lo="chunk_lo - interval '1 day'", hi="chunk_hi + interval '2 days'")}
+                OFFSET 0 -- a fence: what is in the way is gathered once for these hours, not again for each start
+             ) AS h
              CROSS JOIN LATERAL unnest(h.hours) AS opening
              CROSS JOIN LATERAL generate_series(lower(opening), upper(opening) - duration, step) AS start
              WHERE start >= chunk_lo AND start < chunk_hi
-               AND (h.hours - closed) @> tstzrange(start, start + duration)
+               AND opened @> tstzrange(start, start + duration)
                AND NOT busy && tstzrange(start - before, start + duration + after)
                AND NOT room_busy && tstzrange(start - before, start + duration + after)
              ORDER BY start, h.practitioner_id

@@ -83,16 +83,15 @@ def next_visit(*, actor: Actor) -> Appointment | None:
 
 def visit_at(start: datetime, *, practitioner_id: UUID, patient_id: UUID | None, actor: Actor) -> UUID | None:
     """The id of the open visit this patient has with this practitioner at this very time."""
-    return db.session.scalar(
-        access.visible_appointments(actor)
-        .with_only_columns(Appointment.id)
-        .where(
+    found = db.session.scalars(
+        access.visible_appointments(actor).where(
             Appointment.patient_id == patient_id,
             Appointment.practitioner_id == practitioner_id,
-            start == START,
+            func.lower(Appointment.during) == start,
             Appointment.status.in_(OPEN),
         )
-    )
+    ).first()
+    return found.id if found else None
 
 
 def changeable_until(visit: Appointment) -> datetime:

@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -15,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from server.settings import SECRETS, Settings
+from server.trial.postgres import Postgres
 from server.trial.sample_cast import ACCOUNTS, CLINIC, PASSWORD
-from server.trial.servers import Interrupted, Postgres, Server, ServerError, Valkey, complaint
+from server.trial.servers import Server, ServerError, Valkey, complaint
+from server.trial.signals import Interrupted, Signals
 
 NEEDED_BYTES = 150 * 1024 * 1024
 LOCK_SECONDS = 5.0  # servers of a demo that was killed let go of the folder within these
@@ -47,7 +47,7 @@ class DemoError(Exception):
 def run(*, port: int, data: Path) -> int:
     """Start the demo and stay until a signal ends it; answers the exit code. Raises DemoError."""
     folder = data.expanduser().absolute()
-    with _Signals() as signals:
+    with Signals() as signals:
         try:
             _check_packages()
             _check_port(port)
@@ -58,11 +58,14 @@ def run(*, port: int, data: Path) -> int:
         except ServerError as problem:
             raise DemoError(str(problem)) from problem
         except OSError as problem:
-            raise DemoError(f"The demo keeps its data in {folder}, and that fails: {problem.strerror}.") from problem
+            raise DemoError(
+                f"The demo keeps its data in {folder}, and that fails: {problem.strerror}. "
+                "Choose another folder with --data."
+            ) from problem
     return 0
 
 
-def _run_in(folder: Path, *, port: int, lock: int, signals: "_Signals") -> None:
+def _run_in(folder: Path, *, port: int, lock: int, signals: Signals) -> None:
     postgres = Postgres(folder / "postgresql", pause=signals.pause, inherit=(lock,))
     valkey = Valkey(folder / "valkey", pause=signals.pause, inherit=(lock,))
     servers: list[Server] = [postgres, valkey]
@@ -86,7 +89,7 @@ def _run_in(folder: Path, *, port: int, lock: int, signals: "_Signals") -> None:
 
 
 def _supervise(
-    folder: Path, environment: dict[str, str], *, port: int, servers: list[Server], signals: "_Signals"
+    folder: Path, environment: dict[str, str], *, port: int, servers: list[Server], signals: Signals
 ) -> None:
     import requests
 
@@ -103,10 +106,7 @@ def _supervise(
             return False
 
     supervisor = Supervisor(
-        servers=servers,
-        is_stopping=lambda: signals.received,
-        is_ready=is_ready,
-        when_ready=lambda: _announce(url, folder),
+        servers=servers, signals=signals, is_ready=is_ready, when_ready=lambda: _announce(url, folder)
     )
     supervisor.add("web", [*FRONTDESK, "serve", "--bind", f"127.0.0.1:{port}"], env=environment, cwd=folder)
     supervisor.add("worker", [*FRONTDESK, "worker", "--concurrency", "1"], env=environment, cwd=folder)
@@ -156,7 +156,7 @@ def _check_port(port: int) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, signals: "_Signals") -> Iterator[int]:
+def _locked(folder: Path, signals: Signals) -> Iterator[int]:
     """The folder for this demo alone; PostgreSQL and Valkey inherit the lock, and keep it while they live."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not (folder / "postgresql").exists() and shutil.disk_usage(folder).free < NEEDED_BYTES:
@@ -226,7 +226,7 @@ def _is_prepared(postgres: Postgres) -> bool:
     return row == (newest, True)
 
 
-def _prepare(folder: Path, environment: dict[str, str], signals: "_Signals") -> None:
+def _prepare(folder: Path, environment: dict[str, str], signals: Signals) -> None:
     """Tables and clinic, made by a process of its own: what that needs of memory goes with it."""
     process = subprocess.Popen(
         [*FRONTDESK, "prepare-demo"],
@@ -261,27 +261,3 @@ def _step(what: str) -> Iterator[None]:
 
 def _say(line: str) -> None:
     print(line, flush=True)
-
-
-class _Signals:
-    """Ctrl-C, SIGTERM and a closed terminal, noted: whoever waits looks, so that no step is torn in the middle."""
-
-    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def __enter__(self) -> "_Signals":
-        self.received = False
-        self._before = {number: signal.signal(number, self._note) for number in self.NUMBERS}
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, _number: int, _frame: Any) -> None:
-        self.received = True
-
-    def pause(self, seconds: float) -> None:
-        """Wait a moment. Raises Interrupted after a signal."""
-        if self.received:
-            raise Interrupted
-        time.sleep(seconds)

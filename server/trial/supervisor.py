@@ -12,14 +12,17 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import honcho.manager
 from honcho.manager import Manager
 from honcho.printer import Printer
 from honcho.process import Process
 
-from server.trial.servers import Interrupted, Server, ServerError
+from server.trial.servers import Server, ServerError
+from server.trial.signals import Interrupted, Signals
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; doubled while restarts do not last
 LASTED = 20.0  # seconds after which a process counts as well again
+honcho.manager.KILL_WAIT = 10  # seconds before force: the worker ends its task first
 
 
 class Role(Process):
@@ -99,7 +102,7 @@ class Supervisor(Manager):
         self,
         *,
         servers: Sequence[Server],
-        is_stopping: Callable[[], bool],
+        signals: Signals,
         is_ready: Callable[[], bool],
         when_ready: Callable[[], None],
     ) -> None:
@@ -108,13 +111,17 @@ class Supervisor(Manager):
         self._process_ctor = Role
         self._procmgr = Leaders()
         self._servers = servers
-        self._is_stopping, self._is_ready, self._when_ready = is_stopping, is_ready, when_ready
+        self._signals, self._is_ready, self._when_ready = signals, is_ready, when_ready
         self._ready = False
         self._restarts: dict[str, Restarts] = {}
 
     def add(self, name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> None:
         """A child to be kept running."""
         self.add_process(name, list(command), env=dict(env), cwd=cwd)
+
+    def terminate(self) -> None:
+        self._signals.received = True  # honcho's handlers stand before ours in its loop; a start that waits looks here
+        super().terminate()
 
     def end(self) -> None:
         """Whatever made the loop end: no child is left."""
@@ -135,14 +142,15 @@ class Supervisor(Manager):
 
     # honcho's loop asks these two in every round; the first is where it would decide to end everything.
     def _any_stopped(self) -> bool:
-        if self._is_stopping():
+        if self._signals.received:
             self.terminate()
         if self._terminating:
             return True
         for server in self._servers:
             self._tend_server(server)
-        for name, child in self._processes.items():
-            self._tend_child(name, child)
+        if all(server.is_alive() for server in self._servers):
+            for name, child in self._processes.items():
+                self._tend_child(name, child)
         if not self._ready and self._is_ready():
             self._ready = True
             self._when_ready()
@@ -163,7 +171,7 @@ class Supervisor(Manager):
     def _tend_server(self, server: Server) -> None:
         restarts = self._restarts[server.name]
         if not server.is_alive() and restarts.due_at is None:
-            self._system_print(f"{server.name} ended and is started again in {restarts.plan():.1f} s\n")
+            self._system_print(f"{server.name} stopped\n{server.name} is started again in {restarts.plan():.1f} s\n")
         if restarts.is_due():
             restarts.begin()
             try:

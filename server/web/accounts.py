@@ -28,7 +28,9 @@ class OutboxMail(MailUtil):
 
     LETTERS = {"confirmation_instructions": "account-confirm", "welcome": "account-confirm"}
 
-    def send_mail(self, template: str, *args: Any, user: User, **kwargs: Any) -> None:
+    def send_mail(  # type: ignore[override]
+        self, template: str, *args: Any, user: User, **kwargs: Any
+    ) -> None:
         with atomic():
             outbox.post(self.LETTERS[template], user_id=user.id)
 
@@ -47,8 +49,9 @@ class SignInForm(LoginForm):
                     object_id=getattr(self.user, "id", None),
                     outcome="refused",
                 )
-                if self.user is not None and self.requires_confirmation:
-                    outbox.post("account-confirm", user_id=self.user.id)
+                user: Any = self.user
+                if self.requires_confirmation and user.active:
+                    outbox.post("account-confirm", user_id=user.id)
         return accepted
 
     def validate_next(self, field: Any) -> None:
@@ -61,7 +64,8 @@ def init_app(app: Flask) -> None:
     """Bind Flask-Security; its sign-in takes forms only, is limited, and goes on record."""
     security.init_app(app, Datastore(db, User, Role), mail_util_cls=OutboxMail, login_form=SignInForm)
     for limit in sign_in_limits:
-        app.view_functions["security.login"] = limit(app.view_functions["security.login"])
+        limited: Any = limit(app.view_functions["security.login"])
+        app.view_functions["security.login"] = limited
     app.before_request(_forms_only)
     user_logged_in.connect(_signed_in, app)
     user_logged_out.connect(_signed_out, app)

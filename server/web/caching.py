@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
+from cachelib.serializers import JSONSerializer
 from flask import Response, request
 from redis.exceptions import RedisError
 
@@ -11,6 +13,13 @@ from server.extensions import cache
 log = logging.getLogger(__name__)
 SECONDS = 300
 GENERATION = "directory-generation"
+
+
+class JsonOrNothing(JSONSerializer):
+    """JSON in the cache; what is not there is no error (cachelib would log one on every miss)."""
+
+    def loads(self, bvalue: Any, *args: Any, **kwargs: Any) -> Any:
+        return None if bvalue is None else super().loads(bvalue, *args, **kwargs)
 
 
 def cached_json(make: Callable[[], str]) -> Response:

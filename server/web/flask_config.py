@@ -4,9 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import redis
-from cachelib.serializers import JSONSerializer
 
 from server.settings import Settings
+from server.web.caching import JsonOrNothing
 
 # The database answers or refuses within these; nobody waits for a lock for ever.
 CONNECT_OPTIONS = (
@@ -24,6 +24,12 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         **_api(settings),
         **_mail(settings),
     }
+
+
+def cors_options(settings: Settings) -> dict[str, Any]:
+    """Who may call the API from a browser, and what their scripts may read of an answer beside its body."""
+    shown = ["ETag", "Idempotent-Replayed", "Location", "Retry-After", "X-Request-ID"]
+    return {"origins": list(settings.cors_origins), "expose_headers": shown, "max_age": 600}
 
 
 def _flask(settings: Settings) -> dict[str, Any]:
@@ -67,7 +73,7 @@ def _redis(settings: Settings) -> dict[str, Any]:
         "CACHE_REDIS_URL": settings.redis_url,
         "CACHE_KEY_PREFIX": "cache:",
         "CACHE_OPTIONS": timeouts,
-        "CACHE_SERIALIZER": JSONSerializer,  # never pickle: whoever could write into Redis could run code here
+        "CACHE_SERIALIZER": JsonOrNothing,  # never pickle: whoever could write into Redis could run code here
         "RATELIMIT_ENABLED": settings.rate_limits,
         "RATELIMIT_STORAGE_URI": settings.redis_url,
         "RATELIMIT_STORAGE_OPTIONS": timeouts,

@@ -5,7 +5,7 @@ from datetime import datetime
 from flask import Flask
 
 from server.utils import clock
-from server.utils.text import minutes_in_words
+from server.utils.text import clean_line, minutes_in_words
 from server.web.identity import current_actor
 
 
@@ -20,6 +20,7 @@ def init_app(app: Flask) -> None:
         zone_name=show_zone,
         in_words=minutes_in_words,
         local=clock.local,
+        one_line=clean_line,
     )
 
 

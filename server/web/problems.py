@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import Flask, Response, g, json, render_template, request
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
 from server.errors import DomainError
 from server.extensions import jwt
@@ -110,8 +110,8 @@ def _http_error(error: HTTPException) -> Response:
     messages = getattr(error, "data", {}).get("messages") if hasattr(error, "data") else None
     if messages:
         members["errors"] = _flat(messages)
-    ours = error.description if error.description != type(error).description and status not in (422, 429) else None
-    detail = ours or DETAILS.get(status) or error.name
+    theirs = isinstance(error, SecurityError) or status in (422, 429) or error.description == type(error).description
+    detail = (None if theirs else error.description) or DETAILS.get(status) or error.name
     response = answer(status, SLUGS.get(status, "error"), error.name, detail, **members)
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):

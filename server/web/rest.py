@@ -27,10 +27,10 @@ def read_json() -> Any:
     Raises NotJson or Invalid.
     """
     data = request.get_data(cache=True)
+    if not request.is_json and (data or request.content_length):  # a form may have been read already
+        raise NotJson("Send the body as application/json.")
     if not data:
         return missing
-    if not request.is_json:
-        raise NotJson("Send the body as application/json.")
     try:
         text = data.decode()
         body = json.loads(text, parse_constant=_refuse_constant)

@@ -28,8 +28,9 @@ class NothingSchema(StrictSchema):
 class Line(fields.String):
     """One line of a person's text, cleaned of control characters. `max`: characters, as sent and as kept."""
 
-    def __init__(self, *, max: int, min: int = 0, **kwargs: Any) -> None:
-        super().__init__(validate=validate.Length(min=min, max=max), **kwargs)
+    def __init__(self, *, max: int, min: int = 0, pattern: str = "", **kwargs: Any) -> None:
+        form = [validate.Regexp(pattern)] if pattern else []
+        super().__init__(validate=[validate.Length(min=min, max=max), *form], **kwargs)
         self.max = max
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:

@@ -1,0 +1,23 @@
+"""What the tests of the REST door share."""
+
+from collections.abc import Iterator
+
+import pytest
+from passlib.context import CryptContext
+
+from server.extensions import limiter, security
+
+
+@pytest.fixture
+def cheap_passwords(app: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 with next to no work, for tests that hash a lot and are not about the hash."""
+    cheap = CryptContext(schemes=["argon2"], argon2__rounds=1, argon2__memory_cost=8, argon2__parallelism=1)
+    monkeypatch.setattr(security, "pwd_context", cheap)
+
+
+@pytest.fixture
+def no_limits() -> Iterator[None]:
+    """Nobody is refused for asking too often."""
+    limiter.enabled = False
+    yield
+    limiter.enabled = True
