@@ -22,7 +22,7 @@ errorlog = "-"
 forwarded_allow_ips = "127.0.0.1" if int(os.environ.get("PROXY_HOPS") or 0) else ""
 
 
-def when_ready(server):  # type: ignore[no-untyped-def]
+def when_ready(server):
     import gc
     import threading
 

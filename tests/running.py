@@ -51,7 +51,7 @@ def start_live_server(
     **env: str,
 ) -> Iterator[LiveServer]:
     """gunicorn with `workers` processes on a free port; migrated and, with `fill`, filled with the sample clinic."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     full_env = {
         **{key: value for key, value in os.environ.items() if not key.startswith(("DATABASE", "REDIS", "MAIL"))},
@@ -105,7 +105,7 @@ def _migrate_and_fill(env: dict[str, str], *, fill: bool) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])

@@ -1,7 +1,7 @@
 """The day at one location: the board of the front desk, and of a practitioner their own column."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -74,10 +74,6 @@ def day_of(appointment: Appointment) -> dict[str, Any]:
     """The parameters of the board that shows the appointment."""
     location = appointment.location
     return {"location": location.id, "date": clock.local(appointment.start, location.time_zone).date()}
-
-
-def day_url(location: Location, day: date) -> str:
-    return url_for("admin.show_day", location=location.id, date=day)
 
 
 def _chosen(locations: Sequence[Location], wanted: UUID | None) -> Location:

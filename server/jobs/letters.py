@@ -13,26 +13,17 @@ from server.settings import Settings
 
 
 def send_due() -> int:
-    """Deliver every letter that is due; returns how many left."""
+    """Deliver every letter that is due, over one connection; returns how many left."""
     settings: Settings = current_app.config["FRONTDESK"]
     connection = mail.get_connection()
 
     def send(message_id: UUID) -> None:
-        letter = letters.compose(message_id, settings=settings)
-        message = EmailMultiAlternatives(
-            subject=letter.subject,
-            body=letter.text,
-            from_email=settings.mail_sender,
-            to=[letter.to],
-            headers={"Message-ID": f"<{message_id}@{parseaddr(settings.mail_sender)[1].partition('@')[2]}>"},
-            connection=connection,
-        )
-        message.attach_alternative(letter.html, "text/html")
-        if letter.calendar:
-            message.attach_alternative(
-                letter.calendar, f"text/calendar; method={letter.calendar_method}; charset=utf-8"
-            )
-            message.attach("visit.ics", letter.calendar, "text/calendar")
+        message = _message(message_id, settings)
+        message.connection = connection
+        try:
+            connection.open()
+        except (OSError, smtplib.SMTPException) as error:
+            raise outbox.Unreachable(type(error).__name__) from error
         try:
             message.send()
         except smtplib.SMTPRecipientsRefused as error:
@@ -40,5 +31,28 @@ def send_due() -> int:
             if codes and min(codes) >= 500:
                 raise outbox.Undeliverable(f"The mail server refused the address ({codes[0]}).") from error
             raise
+        except Exception:
+            connection.close()  # in an unknown state; the next letter opens another one
+            raise
 
-    return outbox.deliver_due(send)
+    try:
+        return outbox.deliver_due(send)
+    finally:
+        connection.close()
+
+
+def _message(message_id: UUID, settings: Settings) -> EmailMultiAlternatives:
+    letter = letters.compose(message_id, settings=settings)
+    domain = parseaddr(settings.mail_sender)[1].partition("@")[2]
+    message = EmailMultiAlternatives(
+        subject=letter.subject,
+        body=letter.text,
+        from_email=settings.mail_sender,
+        to=[letter.to],
+        headers={"Message-ID": f"<{message_id}@{domain}>"},
+    )
+    message.attach_alternative(letter.html, "text/html")
+    if letter.calendar:
+        message.attach_alternative(letter.calendar, f"text/calendar; method={letter.calendar_method}")
+        message.attach("visit.ics", letter.calendar, "text/calendar")
+    return message

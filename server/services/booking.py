@@ -305,8 +305,8 @@ def _check_limit(found: Row[Any], *, patient_id: UUID) -> None:
         )
     )
     if (count or 0) >= found.max_open_per_patient:
-        limit = found.max_open_per_patient
-        raise RulesForbid([Reason("limit", f"At most {limit} open visits of this kind for one patient.")])
+        visits = "1 open visit" if found.max_open_per_patient == 1 else f"{found.max_open_per_patient} open visits"
+        raise RulesForbid([Reason("limit", f"At most {visits} of this kind for one patient.")])
 
 
 def _use_hold(hold_id: UUID, *, service_id: UUID, practitioner_id: UUID, start: datetime, actor: Actor) -> None:

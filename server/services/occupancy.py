@@ -164,7 +164,8 @@ def refuse(
         as_staff=actor.may("book"),
         ignore_id=ignore_id,
     )
-    raise SlotTaken("Somebody else has this time. These are the next free ones.", alternatives=free)
+    sentence = "Somebody else has this time." + (" These are the next free ones." if free else "")
+    raise SlotTaken(sentence, alternatives=free)
 
 
 def _patient_is_busy(patient_id: UUID, during: Range[datetime], ignore_id: UUID | None) -> bool:

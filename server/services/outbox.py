@@ -31,6 +31,10 @@ class Undeliverable(Exception):
     """The address or the message is wrong for good: another try cannot help."""
 
 
+class Unreachable(Exception):
+    """Nothing can leave at the moment; no letter is to blame, so none has used up a try."""
+
+
 class NoLongerTrue(Exception):
     """What the letter would say has been overtaken; it is skipped."""
 
@@ -72,13 +76,19 @@ def hurry() -> None:
 def deliver_due(send: Callable[[UUID], None]) -> int:
     """Lease and send what is due until nothing is; returns how many were sent.
 
-    `send(message id)` raises NoLongerTrue or Undeliverable to end a message, anything else to have it
-    tried again later. A worker that dies leaves a lease behind, which ends by the database's clock.
+    `send(message id)` raises NoLongerTrue or Undeliverable to end a message, Unreachable to stop for now,
+    anything else to have this one tried again later. A worker that dies leaves leases behind, which end by
+    the database's clock.
     """
     sent = 0
     while leased := _lease():
-        for message_id in leased:
-            sent += _deliver(message_id, send)
+        for position, message_id in enumerate(leased):
+            try:
+                sent += _deliver(message_id, send)
+            except Unreachable as reason:
+                log.warning("No letter can leave: %s", reason)
+                _give_back(leased[position:])
+                return sent
     return sent
 
 
@@ -114,6 +124,8 @@ def _deliver(message_id: UUID, send: Callable[[UUID], None]) -> int:
         _mark(message_id, outcome="skipped", detail=str(reason))
     except Undeliverable as reason:
         _mark(message_id, outcome="failed", detail=str(reason))
+    except Unreachable:
+        raise
     except Exception as error:
         log.warning("Letter %s could not be sent, it will be tried again: %s", message_id, type(error).__name__)
         abandon()
@@ -130,6 +142,17 @@ def _mark(message_id: UUID, *, outcome: str, detail: str = "") -> None:
             update(OutboxMessage)
             .where(OutboxMessage.id == message_id)
             .values(outcome=outcome, outcome_at=func.clock_timestamp(), detail=detail[:200], leased_until=None)
+        )
+
+
+def _give_back(message_ids: list[UUID]) -> None:
+    abandon()
+    with atomic():
+        db.session.execute(
+            update(OutboxMessage)
+            .where(OutboxMessage.id.in_(message_ids))
+            .values(leased_until=None, attempts=OutboxMessage.attempts - 1)
+            .execution_options(synchronize_session=False)
         )
 
 

@@ -23,7 +23,7 @@ user_roles = Table(
 class Role(Base, RoleMixin):
     __tablename__ = "roles"
 
-    id: Mapped[Key]
+    id: Mapped[Key]  # type: ignore[assignment]
     name: Mapped[str] = mapped_column(String(40), unique=True)
     description: Mapped[str] = mapped_column(String(255), server_default="")
 
@@ -34,7 +34,7 @@ class User(Base, UserMixin):
     __tablename__ = "users"
     __table_args__ = (CheckConstraint("email = lower(email)", name="email_is_lower_case"),)
 
-    id: Mapped[Key]
+    id: Mapped[Key]  # type: ignore[assignment]
     email: Mapped[str] = mapped_column(String(254), unique=True)
     password: Mapped[str | None] = mapped_column(String(255))
     name: Mapped[str] = mapped_column(String(200), server_default="")
@@ -43,7 +43,7 @@ class User(Base, UserMixin):
     confirmed_at: Mapped[Instant | None]
     language: Mapped[str] = mapped_column(String(10), server_default="en")
     created_at: Mapped[Made]
-    roles: Mapped[list[Role]] = relationship(secondary=user_roles, lazy="selectin")
+    roles: Mapped[list[Role]] = relationship(secondary=user_roles, lazy="selectin")  # type: ignore[assignment]
 
 
 class TokenFamily(Base):

@@ -50,7 +50,7 @@ def appointment_calendar(
     if attendee and method in ("REQUEST", "CANCEL"):
         attendee_address = vCalAddress(f"mailto:{attendee}")
         attendee_address.params["partstat"] = vText("ACCEPTED")
-        event.add("attendee", attendee_address, encode=0)
+        event.add("attendee", attendee_address, encode=False)
     calendar.add_component(event)
     calendar.add_missing_timezones(
         first_date=start.date() - timedelta(days=366), last_date=end.date() + timedelta(days=366)

@@ -63,24 +63,41 @@ def _answer(key: str, run: Callable[[], Response]) -> Response:
         status = error.status if isinstance(error, DomainError) else error.code or 500
         if isinstance(error, StillRunning | KeyReused) or status in (401, 429) or status >= 500:
             raise
-        response: Response = current_app.make_response(current_app.handle_user_exception(error))
-        with atomic():
-            _store(key, request_hash, response)
-        return response
+        return _refuse(key, request_hash, current_app.make_response(current_app.handle_user_exception(error)))
 
 
 @retried
 def _first_or_again(key: str, request_hash: bytes, run: Callable[[], Response]) -> Response:
-    user_id = current_actor().user_id
     with atomic():
-        lock = func.pg_try_advisory_xact_lock(func.hashtextextended(f"{user_id} {key}", 0))
-        if not db.session.scalar(select(lock)):
+        if not db.session.scalar(select(func.pg_try_advisory_xact_lock(_lock(key)))):
             raise StillRunning("A request with this Idempotency-Key is still running. Try again in a moment.")
-        seen = db.session.get(IdempotencyKey, (user_id, key))
-        if seen is None:
-            response = run()
-            _store(key, request_hash, response)
-            return response
+        if seen := _seen(key):
+            return _again(seen, request_hash)
+        response = run()
+        _store(key, request_hash, response)
+    return response
+
+
+@retried
+def _refuse(key: str, request_hash: bytes, refusal: Response) -> Response:
+    """Remember a refusal, whose own transaction is gone; unless another request with this key came in between."""
+    with atomic():
+        db.session.execute(select(func.pg_advisory_xact_lock(_lock(key))))
+        if seen := _seen(key):
+            return _again(seen, request_hash)
+        _store(key, request_hash, refusal)
+    return refusal
+
+
+def _lock(key: str) -> Any:
+    return func.hashtextextended(f"{current_actor().user_id} {key}", 0)
+
+
+def _seen(key: str) -> IdempotencyKey | None:
+    return db.session.get(IdempotencyKey, (current_actor().user_id, key))
+
+
+def _again(seen: IdempotencyKey, request_hash: bytes) -> Response:
     if seen.request_hash != request_hash:
         raise KeyReused("This Idempotency-Key was used for another request. Use a new key for each new request.")
     again = Response(seen.body, status=seen.status, headers=seen.headers)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+import redis
+from flask import Flask
 from passlib.context import CryptContext
 
 from server.extensions import limiter, security
@@ -21,3 +23,18 @@ def no_limits() -> Iterator[None]:
     limiter.enabled = False
     yield
     limiter.enabled = True
+
+
+@pytest.fixture
+def redis_away(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing that is sent to Redis arrives."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise redis.exceptions.ConnectionError("away")
+
+    for name in ("connect", "send_packed_command", "read_response"):
+        monkeypatch.setattr(redis.connection.Connection, name, refuse)
+    yield
+    monkeypatch.undo()
+    limiter._storage_dead = False  # it would look again by itself, some seconds later
+    limiter._fallback_storage.reset()

@@ -1,0 +1,87 @@
+"""How often a request asks the database: a promise, because each question waits for the network."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.cast import Cast, Person
+from tests.clients import ApiClient
+from tests.counting import counted
+
+Api = Callable[[Person | None], ApiClient]
+
+
+def wanted(cast: Cast, hour: int = 9, **over: Any) -> dict[str, Any]:
+    return {
+        "service_id": str(cast.checkup_id),
+        "practitioner_id": str(cast.dr_cho.practitioner_id),
+        "start": cast.at(hour).isoformat(),
+        **over,
+    }
+
+
+def test_a_booking_asks_four_times(api_client: Api, cast: Cast) -> None:
+    """Who asks; what the rules say; the booking with its record and letter; the answer."""
+    ana = api_client(cast.ana)
+    with counted() as statements:
+        assert ana.post("/appointments", wanted(cast)).status_code == 201
+    assert len(statements) <= 4, "\n".join(statements)
+
+
+def test_a_key_asks_three_times_more(api_client: Api, cast: Cast) -> None:
+    """The lock on the key, whether it came before, and the answer to remember."""
+    ana = api_client(cast.ana)
+    with counted() as statements:
+        assert ana.post("/appointments", wanted(cast), headers={"Idempotency-Key": "x"}).status_code == 201
+    assert len(statements) <= 4 + 3, "\n".join(statements)
+    with counted() as statements:
+        assert ana.post("/appointments", wanted(cast), headers={"Idempotency-Key": "x"}).status_code == 201
+    assert len(statements) <= 3, "\n".join(statements)
+
+
+def test_dana_booking_for_ana_asks_once_more(api_client: Api, cast: Cast) -> None:
+    dana, body = api_client(cast.dana), wanted(cast, patient_id=str(cast.ana.patient_id))
+    with counted() as statements:
+        assert dana.post("/appointments", body).status_code == 201
+    assert len(statements) <= 5, "\n".join(statements)
+
+
+@pytest.mark.parametrize(
+    ("path", "at_most"),
+    [("/me", 2), ("/appointments", 3), ("/locations", 1), ("/services", 1), ("/practitioners", 1)],
+)
+def test_reading_asks_little(api_client: Api, cast: Cast, path: str, at_most: int) -> None:
+    carl = api_client(cast.carl)
+    with counted() as statements:
+        assert carl.get(path).status_code == 200
+    assert len(statements) <= at_most, "\n".join(statements)
+
+
+def test_one_visit_is_read_in_three(api_client: Api, cast: Cast) -> None:
+    ana = api_client(cast.ana)
+    visit = ana.post("/appointments", wanted(cast)).headers["Location"]
+    for path in (visit, f"{visit}/calendar.ics"):
+        with counted() as statements:
+            assert ana.get(path).status_code == 200
+        assert len(statements) <= 3, "\n".join(statements)
+
+
+def test_changing_a_visit_asks_little(api_client: Api, cast: Cast) -> None:
+    ana = api_client(cast.ana)
+    visit = ana.post("/appointments", wanted(cast)).headers["Location"]
+    for step, body, at_most in (
+        ("confirm", {}, 5),
+        ("reschedule", {"start": cast.at(14).isoformat()}, 8),
+        ("cancel", {}, 6),
+    ):
+        with counted() as statements:
+            assert ana.post(f"{visit}/{step}", body).status_code == 200
+        assert len(statements) <= at_most, "\n".join(statements)
+
+
+def test_control_the_counter_counts(api_client: Api, cast: Cast) -> None:
+    with counted() as statements:
+        api_client(None).get(f"/services/{cast.checkup_id}")
+    assert len(statements) == 1
+    assert "healthcare_services" in statements[0]
