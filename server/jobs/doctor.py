@@ -7,7 +7,6 @@ import psycopg
 import redis
 import requests
 
-from server.jobs import schema
 from server.settings import Settings, SettingsError, load
 
 OLDEST_POSTGRESQL = 14
@@ -65,6 +64,8 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_schema(settings: Settings) -> Iterator[Finding]:
+    from server.jobs import schema  # it brings all of Flask, and every role starts with the checks above
+
     with psycopg.connect(settings.postgresql_url, connect_timeout=5) as connection:
         has_table = connection.execute("SELECT to_regclass('alembic_version')").fetchone() != (None,)
         row = connection.execute("SELECT version_num FROM alembic_version").fetchone() if has_table else None

@@ -110,7 +110,7 @@ def _supervise(
     )
     supervisor.add("web", [*FRONTDESK, "serve", "--bind", f"127.0.0.1:{port}"], env=environment, cwd=folder)
     supervisor.add("worker", [*FRONTDESK, "worker", "--concurrency", "1"], env=environment, cwd=folder)
-    supervisor.add("clock", [*FRONTDESK, "clock"], env=environment, cwd=folder)
+    supervisor.add("clock", [*FRONTDESK, "clock"], env=environment, cwd=folder, later=True)
     _say("Starting the web server, the worker and the clock ...")
     try:
         supervisor.loop()

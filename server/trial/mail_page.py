@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, current_app, render_template
-from markupsafe import Markup
 
 from server.errors import NotVisible
 from server.web.guards import everybody, guard
@@ -26,8 +25,7 @@ LETTER_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'self'; sandbox allow-top-navigation-by-user-activation"
 )
-# Links of a letter open in the window, not in the frame; what a client paints behind a letter is white or dark.
-LETTER_BASE = Markup('<base target="_top">')
+LETTER_BASE = '<base target="_top">'  # its links open in the window, not in the frame
 
 
 @dataclass(frozen=True)

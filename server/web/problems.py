@@ -11,6 +11,7 @@ from werkzeug.exceptions import HTTPException, SecurityError
 from server.errors import DomainError
 from server.extensions import jwt
 from server.services.transaction import abandon, sqlstate
+from server.web import sentry
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,7 @@ def _database_error(error: SQLAlchemyError) -> Response:
 
 def _unexpected(error: Exception) -> Response:
     abandon()
+    sentry.report(error)
     # Where it happened, never the message: it may hold what somebody typed, or a row of the database.
     places = "".join(traceback.format_tb(error.__traceback__))
     log.error("Unexpected %s %s\n%s", type(error).__name__, sqlstate(error) or "", places)

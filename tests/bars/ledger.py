@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import psycopg
+from psycopg.rows import dict_row
 
 OCCUPYING = "('proposed', 'pending', 'booked', 'arrived', 'fulfilled')"
 CONSTRAINTS = {
@@ -13,6 +14,11 @@ CONSTRAINTS = {
 }
 
 Connection = psycopg.Connection[dict[str, Any]]
+
+
+def connect(database_url: str) -> Connection:
+    """A connection of its own; rows are dicts, every statement commits."""
+    return psycopg.connect(database_url, autocommit=True, row_factory=dict_row)
 
 
 def overlaps(connection: Connection) -> int:

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-import psycopg
 import requests
-from psycopg.rows import dict_row
 
+from tests.bars import ledger
 from tests.running import LiveServer
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -112,8 +111,8 @@ class Clinic:
             "start": start.isoformat(),
         }
 
-    def connect(self) -> psycopg.Connection[dict[str, Any]]:
-        return psycopg.connect(self.server.env["DATABASE_URL"], autocommit=True, row_factory=dict_row)
+    def connect(self) -> ledger.Connection:
+        return ledger.connect(self.server.env["DATABASE_URL"])
 
 
 class Town:

@@ -82,6 +82,7 @@ def test_a_letter_shows_its_parts_and_hands_out_its_calendar(demo: LiveServer, w
 def test_the_html_of_a_letter_can_do_nothing(demo: LiveServer, write: Callable[..., str]) -> None:
     name = write("Evil", html=f"<!doctype html><html><head></head><body>{EVIL}</body></html>")
     answer = requests.get(f"{demo.url}/demo/mail/{name}/letter.html", timeout=10)
+    assert f'<head><base target="_top"></head><body>{EVIL}' in answer.text
     policy = answer.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
     assert "script-src" not in policy

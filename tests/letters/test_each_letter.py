@@ -1,0 +1,241 @@
+"""Each letter, from real rows: complete in its three forms, in the zone of the place, and safe to open."""
+
+import email
+import email.policy
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import html5lib
+import pytest
+from flask import Flask
+from icalendar import Calendar
+from sqlalchemy import select, update
+
+from server.extensions import db
+from server.jobs.letters import send_due
+from server.models import Appointment, OutboxMessage, User
+from server.services import booking, letters, outbox
+from server.services.letters import COMPOSERS, Letter
+from server.services.transaction import atomic
+from tests.cast import ZONE, Cast
+from tests.factories import create_location, create_schedule
+
+XHTML = "{http://www.w3.org/1999/xhtml}"
+Compose = Callable[[str], Letter]
+
+
+@pytest.fixture
+def compose(app: Flask, cast: Cast) -> Compose:
+    """`compose("appointment-moved")`: the letter that ana gets when this happened to her visit or account."""
+
+    def visit() -> UUID:
+        return booking.book_appointment(
+            service_id=cast.checkup_id,
+            practitioner_id=cast.dr_cho.practitioner_id,
+            start=cast.at(9),
+            actor=cast.ana.actor,
+        ).id
+
+    def happen(letter: str) -> None:
+        if letter == "appointment-booked":
+            visit()
+        elif letter == "appointment-moved":
+            booking.reschedule_appointment(visit(), start=cast.at(14), actor=cast.ana.actor)
+        elif letter == "appointment-cancelled":
+            booking.cancel_appointment(visit(), actor=cast.dana.actor)
+        else:
+            confirmed = None if letter == "account-confirm" else User.confirmed_at
+            db.session.execute(update(User).where(User.id == cast.ana.user_id).values(confirmed_at=confirmed))
+            with atomic():
+                outbox.post(letter, user_id=cast.ana.user_id)
+
+    def compose(letter: str) -> Letter:
+        happen(letter)
+        message_id = db.session.scalars(select(OutboxMessage.id).where(OutboxMessage.letter == letter)).one()
+        return letters.compose(message_id, settings=app.config["FRONTDESK"])
+
+    return compose
+
+
+def reader_sees(html: str) -> str:
+    document = html5lib.HTMLParser(strict=True).parse(html)
+    return " ".join(" ".join(document.find(f"{XHTML}body").itertext()).split())
+
+
+@pytest.mark.parametrize("letter", sorted(COMPOSERS))
+def test_a_letter_is_complete_in_both_forms(compose: Compose, letter: str) -> None:
+    composed = compose(letter)
+    assert composed.to == "ana@example.com"
+    assert 5 < len(composed.subject) < 100
+    assert composed.subject == composed.subject.strip()
+    seen = reader_sees(composed.html)
+    for form in (composed.text, seen):
+        assert form.startswith(("Hello Ana", "Frontdesk"))
+        assert not re.search(r"\{\{|\{%|None|Undefined|&lt;|&amp;", form)
+    link = re.search(r"http://127\.0\.0\.1:8000/\S+", composed.text)[0]
+    assert f'href="{link}"' in composed.html
+    assert "\n\n\n" not in composed.text
+
+
+@pytest.mark.parametrize("letter", sorted(COMPOSERS))
+def test_a_letter_loads_nothing_from_anywhere(compose: Compose, letter: str) -> None:
+    html = compose(letter).html
+    assert not re.search(r"<(img|script|link|iframe|object|form|video|audio)\b", html)
+    assert not re.search(r"url\(|@import|\bsrc=", html)
+    assert 'style="' in html, "mail programs read the style of the element only"
+
+
+def test_the_booking_letter_is_the_same_in_html(compose: Compose, cast: Cast) -> None:
+    composed = compose("appointment-booked")
+    day = f"{cast.day():%A}, {cast.day().day} {cast.day():%B %Y}"
+    assert reader_sees(composed.html) == (
+        f"Frontdesk Your visit is booked Hello Ana, {day}, 09:00 New York time, 30 minutes with Dr Min Cho "
+        "Riverside 1 River Street Phone +1 212 555 0100 See, move or cancel it "
+        "You get this letter because of a visit or an account at Frontdesk. Please do not answer with anything about "
+        "your health: e-mail can be read by others."
+    )
+
+
+def test_each_letter_has_its_own_subject(compose: Compose, cast: Cast) -> None:
+    day = f"{cast.day():%A}, {cast.day().day} {cast.day():%B %Y}"
+    subjects = {letter: compose(letter).subject for letter in ("account-confirm", "account-exists")}
+    assert subjects == {
+        "account-confirm": "Confirm your e-mail address",
+        "account-exists": "You already have an account",
+    }
+    assert compose("appointment-moved").subject == f"Your visit is now on {day} at 14:00"
+
+
+def test_D2_a_letter_tells_the_time_of_the_place_wherever_it_is(app: Flask, cast: Cast) -> None:
+    tokyo = create_location(name="Shibuya", time_zone="Asia/Tokyo")
+    create_schedule(cast.practitioner(cast.dr_diaz), tokyo, cast.checkup)
+    db.session.commit()
+    start = datetime.combine(cast.day(), datetime.min.time(), ZoneInfo("Asia/Tokyo")).replace(hour=11)
+    booking.book_appointment(
+        service_id=cast.checkup_id,
+        practitioner_id=cast.dr_diaz.practitioner_id,
+        location_id=tokyo.id,
+        start=start,
+        actor=cast.ana.actor,
+    )
+    message_id = db.session.scalars(select(OutboxMessage.id)).one()
+    composed = letters.compose(message_id, settings=app.config["FRONTDESK"])
+    for form in (composed.subject, composed.text, composed.html):
+        assert "11:00" in form
+    assert "Tokyo time" in composed.text
+    event = Calendar.from_ical(composed.calendar).events[0]
+    assert (event.start, event["DTSTART"].params["TZID"]) == (start, "Asia/Tokyo")
+
+
+@pytest.mark.parametrize(
+    ("letter", "method", "status"),
+    [
+        ("appointment-booked", "REQUEST", "CONFIRMED"),
+        ("appointment-moved", "REQUEST", "CONFIRMED"),
+        ("appointment-cancelled", "CANCEL", "CANCELLED"),
+    ],
+)
+def test_the_calendar_part_is_what_rfc_5546_asks_for(compose: Compose, letter: str, method: str, status: str) -> None:
+    composed = compose(letter)
+    calendar = Calendar.from_ical(composed.calendar)
+    assert calendar["METHOD"] == composed.calendar_method == method
+    (event,) = calendar.events
+    visit_id = db.session.scalars(select(Appointment.id)).one()
+    assert event["UID"] == f"{visit_id}@frontdesk"
+    assert (event["STATUS"], event["SUMMARY"]) == (status, "Visit at Frontdesk")
+    assert (event["ORGANIZER"], event["ORGANIZER"].params["CN"]) == ("mailto:frontdesk@localhost", "Frontdesk")
+    assert event["ATTENDEE"] == "mailto:ana@example.com"
+    assert "DTSTAMP" in event
+    assert [zone["TZID"] for zone in calendar.timezones] == [ZONE]
+    assert all(len(line) <= 75 for line in composed.calendar.encode().split(b"\r\n"))
+
+
+@pytest.mark.parametrize("letter", ["account-confirm", "account-exists"])
+def test_letters_about_accounts_have_no_calendar(compose: Compose, letter: str) -> None:
+    composed = compose(letter)
+    assert (composed.calendar, composed.calendar_method) == ("", "")
+
+
+def test_a_confirmed_address_is_not_asked_again(compose: Compose, app: Flask, cast: Cast) -> None:
+    compose("account-confirm")
+    db.session.execute(update(User).where(User.id == cast.ana.user_id).values(confirmed_at=cast.at(9)))
+    message_id = db.session.scalars(select(OutboxMessage.id)).one()
+    with pytest.raises(outbox.NoLongerTrue):
+        letters.compose(message_id, settings=app.config["FRONTDESK"])
+
+
+def test_a_letter_that_was_overtaken_before_it_left_is_skipped_and_the_newer_one_leaves(
+    app: Flask, cast: Cast, sent: list[Any]
+) -> None:
+    visit = booking.book_appointment(
+        service_id=cast.checkup_id,
+        practitioner_id=cast.dr_cho.practitioner_id,
+        start=cast.at(9),
+        actor=cast.ana.actor,
+    )
+    booking.reschedule_appointment(visit.id, start=cast.at(14), actor=cast.ana.actor)
+    assert send_due() == 1
+    assert [message["Subject"].rpartition(" ")[2] for message in sent] == ["14:00"]
+    outcomes = db.session.execute(select(OutboxMessage.letter, OutboxMessage.outcome).order_by(OutboxMessage.id)).all()
+    assert [tuple(row) for row in outcomes] == [("appointment-booked", "skipped"), ("appointment-moved", "sent")]
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7*7 }}{% raw %}",
+    "Ana\r\nBcc: everybody@example.com\r\n\r\n<html>",
+    "Ana\u202egnp.exe",
+    "=cmd|' /C calc'!A0",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=lambda name: repr(name)[:24])
+def test_I4_nothing_that_somebody_typed_gets_out_of_its_place(
+    compose: Compose, cast: Cast, sent: list[Any], name: str
+) -> None:
+    """Also when a row came into the database by another way than our forms, which clean it."""
+    cast.patient(cast.ana).given_name = name
+    cast.location.name = cast.location.address = cast.location.phone = name[:40]
+    cast.practitioner(cast.dr_cho).name = name
+    db.session.commit()
+    composed = compose("appointment-booked")
+    assert not re.search(r"<script|<img", composed.html)
+    assert "Hello 49" not in composed.text
+    assert f"Hello {' '.join(name.split())}," in reader_sees(composed.html)
+    assert len(Calendar.from_ical(composed.calendar).events) == 1
+    assert send_due() == 1
+    (message,) = sent
+    assert message["To"] == "ana@example.com"
+    assert message["Bcc"] is None
+    assert message["Subject"] == composed.subject
+
+
+@pytest.fixture
+def sent(app: Flask, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> list[Any]:
+    """The letters as they leave, parsed again; through the backend that writes them into a folder."""
+
+    class Sent(list[Any]):
+        def __iter__(self) -> Any:
+            files = sorted(tmp_path.glob("*.eml"))
+            return iter([email.message_from_bytes(file.read_bytes(), policy=email.policy.default) for file in files])
+
+    monkeypatch.setattr(app.extensions["mailman"], "file_path", str(tmp_path))
+    return Sent()
+
+
+def test_an_address_with_a_line_break_is_refused_by_the_mailer_and_not_sent(cast: Cast, sent: list[Any]) -> None:
+    cast.patient(cast.ana).email = "ana@example.com\r\nBcc: everybody@example.com"
+    db.session.commit()
+    booking.book_appointment(
+        service_id=cast.checkup_id,
+        practitioner_id=cast.dr_cho.practitioner_id,
+        start=cast.at(9),
+        actor=cast.ana.actor,
+    )
+    assert send_due() == 0
+    assert list(sent) == []
