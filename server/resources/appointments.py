@@ -61,7 +61,7 @@ class Appointments(MethodView):
 
 @appointments.route("/<uuid:appointment_id>")
 class AppointmentById(MethodView):
-    @appointments.doc(refusals=[403, 404], shows=["ETag"])
+    @appointments.doc(refusals=[403, 404], shows=["ETag"], cacheable=True)
     @appointments.response(200, AppointmentSchema)
     def get(self, appointment_id: UUID) -> Any:
         """One appointment; its ETag is what the steps may name in If-Match"""

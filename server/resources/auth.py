@@ -56,7 +56,7 @@ class Confirm(MethodView):
 
 @auth.route("/login")
 class Login(MethodView):
-    decorators = sign_in_limits
+    decorators = [*sign_in_limits]
 
     @auth.doc(refusals=[401, 429])
     @auth.arguments(LoginSchema)

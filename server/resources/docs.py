@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from copy import deepcopy
 from importlib.resources import files
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
@@ -76,8 +77,9 @@ def description() -> dict[str, Any]:
 
 
 def _complete() -> dict[str, Any]:
-    api.spec.components.schema("Problem", schema=ProblemSchema)
-    spec = api.spec.to_dict()
+    if "Problem" not in api.spec.components.schemas:
+        api.spec.components.schema("Problem", schema=ProblemSchema)
+    spec = deepcopy(api.spec.to_dict())
     spec["info"]["description"] = "Find a time, book it, move it. Errors are application/problem+json (RFC 9457)."
     components = spec["components"]
     components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
@@ -96,17 +98,18 @@ def _problem(status: int) -> dict[str, Any]:
     slug, title, meaning = PROBLEMS[status]
     example = {"type": slug, "title": title, "status": status, "detail": f"{meaning}.", "request_id": "pQ4x7n2LkT0w"}
     media = {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}
-    response = {"description": meaning, "content": {"application/problem+json": media}, "headers": {}}
-    for name, statuses in (("X-Request-ID", (status,)), ("Retry-After", (429, 503)), ("WWW-Authenticate", (401,))):
-        if status in statuses:
-            response["headers"] |= _header_refs([name])
-    return response
+    headers = ["X-Request-ID", *{401: ["WWW-Authenticate"], 429: ["Retry-After"], 503: ["Retry-After"]}.get(status, [])]
+    return {
+        "description": meaning,
+        "content": {"application/problem+json": media},
+        "headers": _header_refs(headers),
+    }
 
 
 def _complete_operation(operation: dict[str, Any], endpoint: str, method: str) -> None:
     """What a door declares in `doc(refusals=, shows=, cacheable=)`, and what its guard and decorators add."""
-    view = current_app.view_functions[endpoint]
-    door = getattr(view.view_class, method)  # type: ignore[attr-defined]
+    view: Any = current_app.view_functions[endpoint]
+    door = getattr(view.view_class, method)
     refusals = {*operation.pop("refusals", ()), 422, 503}
     shown = _header_refs(["X-Request-ID", *operation.pop("shows", ())])
     operation["operationId"] = f"{endpoint.replace('.', '_')}_{method}"

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import Row, TextClause, text
 
 from server.errors import Invalid, NotVisible
 from server.extensions import db
@@ -25,84 +25,128 @@ MAX_DAYS = 62
 # most 14 hours from UTC, so the local dates of a span lie within one day of its UTC dates.
 _HOURS = """
     SELECT s.practitioner_id, s.location_id, s.room_id, range_agg(tstzrange(bound.lo, bound.hi)) AS hours
-      FROM schedules s
+      FROM (SELECT at_midnight::date AS on_date, extract(isodow FROM at_midnight)::integer AS weekday
+              FROM generate_series(({lo} AT TIME ZONE 'UTC')::date - 1, ({hi} AT TIME ZONE 'UTC')::date + 1,
+                                   interval '1 day') AS at_midnight) AS local_day
+      JOIN schedules s ON s.weekday = local_day.weekday
+       AND on_date >= s.valid_from AND (s.valid_until IS NULL OR on_date <= s.valid_until)
+       AND (s.every_n_weeks = 1 OR  -- counted from Monday to Monday
+            ((on_date - local_day.weekday) - (s.valid_from - extract(isodow FROM s.valid_from)::integer))
+            / 7 % s.every_n_weeks = 0)
       {offered}
       JOIN practitioners p ON p.id = s.practitioner_id AND p.is_active
       JOIN locations l ON l.id = s.location_id AND l.is_active
-     CROSS JOIN LATERAL generate_series(({lo} AT TIME ZONE 'UTC')::date - 1, ({hi} AT TIME ZONE 'UTC')::date + 1,
-                                        interval '1 day') AS at_midnight
-     CROSS JOIN LATERAL (SELECT at_midnight::date AS on_date) AS local_day
      CROSS JOIN LATERAL (SELECT (on_date + s.starts_at) AT TIME ZONE l.time_zone AS lo,
-                                (on_date + s.ends_at) AT TIME ZONE l.time_zone AS hi) AS bound
-     WHERE extract(isodow FROM on_date) = s.weekday
-       AND on_date >= s.valid_from AND (s.valid_until IS NULL OR on_date <= s.valid_until)
-       AND (date_trunc('week', on_date)::date - date_trunc('week', s.valid_from)::date) / 7 % s.every_n_weeks = 0
-       AND (CAST(:practitioner_id AS uuid) IS NULL OR s.practitioner_id = :practitioner_id)
+                                (on_date + s.ends_at) AT TIME ZONE l.time_zone AS hi
+                         OFFSET 0) AS bound  -- a fence: worked out once for each row
+     WHERE {whose}
        AND (CAST(:location_id AS uuid) IS NULL OR s.location_id = :location_id)
        AND bound.lo < bound.hi
      GROUP BY s.practitioner_id, s.location_id, s.room_id
 """
 
 _OFFERED = "JOIN schedule_services offered ON offered.schedule_id = s.id AND offered.service_id = :service_id"
+# A plan that is kept can use no index for a condition that is sometimes NULL; so whoever is hurried has two.
+_ONE, _ANYBODY = "s.practitioner_id = :practitioner_id", "CAST(:practitioner_id AS uuid) IS NULL"
+_ONE_OR_ANYBODY = f"({_ONE} OR {_ANYBODY})"
 
-# What stands in the way of one row of hours, within [{lo}, {hi}).
-_IN_THE_WAY = f"""
-     CROSS JOIN LATERAL (
-        SELECT coalesce(range_agg(c.during), '{{{{}}}}') AS closed FROM closures c
-         WHERE c.during && tstzrange({{lo}}, {{hi}})
-           AND (c.practitioner_id IS NULL OR c.practitioner_id = h.practitioner_id)
-           AND (c.location_id IS NULL OR c.location_id = h.location_id)) AS closures
-     CROSS JOIN LATERAL (
-        SELECT coalesce(range_agg(a.occupied), '{{{{}}}}') AS busy FROM appointments a
-         WHERE a.practitioner_id = h.practitioner_id
-           AND a.occupied && tstzrange({{lo}}, {{hi}}) AND a.{OCCUPIES}
-           AND (a.status <> 'proposed' OR a.hold_expires_at > statement_timestamp())
-           AND a.id IS DISTINCT FROM CAST(:ignore_id AS uuid)) AS own
-     CROSS JOIN LATERAL (
-        SELECT coalesce(range_agg(a.occupied), '{{{{}}}}') AS room_busy FROM appointments a
-         WHERE h.room_id IS NOT NULL AND a.room_id = h.room_id
-           AND a.occupied && tstzrange({{lo}}, {{hi}}) AND a.{OCCUPIES}
-           AND (a.status <> 'proposed' OR a.hold_expires_at > statement_timestamp())
-           AND a.id IS DISTINCT FROM CAST(:ignore_id AS uuid)) AS rooms
+_OCCUPIES = f"""a.{OCCUPIES}
+                   AND (a.status <> 'proposed' OR a.hold_expires_at > statement_timestamp())
+                   AND a.id IS DISTINCT FROM CAST(:ignore_id AS uuid)"""
+
+_CLOSED = """(c.practitioner_id IS NULL OR c.practitioner_id = h.practitioner_id)
+                   AND (c.location_id IS NULL OR c.location_id = h.location_id)"""
+
+# What is in the way of visits that start in a chunk, widened by the buffers: then a visit without buffers fits into
+# what is left of the hours exactly when one with them fits between the others.
+_NEAR = "a.occupied && tstzrange(chunk_lo - before, chunk_hi + duration + after)"
+_WIDENED = "tstzrange(lower(a.occupied) - after, upper(a.occupied) + before)"
+
+# For one practitioner: a look into the indexes for each row of hours.
+_TAKEN_OF_ONE = f"""
+             CROSS JOIN LATERAL (
+                SELECT coalesce(range_agg(span), '{{}}') AS taken FROM (
+                    SELECT c.during AS span FROM near_closures c WHERE {_CLOSED}
+                     UNION ALL
+                    SELECT {_WIDENED} FROM appointments a
+                     WHERE a.practitioner_id = h.practitioner_id AND {_NEAR} AND {_OCCUPIES}
+                     UNION ALL
+                    SELECT {_WIDENED} FROM appointments a
+                     WHERE h.room_id IS NOT NULL AND a.room_id = h.room_id AND {_NEAR} AND {_OCCUPIES}
+                ) AS spans) AS in_the_way
+"""
+# For everybody: one pass over all visits of the chunk, many times faster than a look for each.
+_TAKEN_OF_ALL = f"""
+              LEFT JOIN (
+                SELECT a.practitioner_id, range_agg({_WIDENED}) AS busy FROM appointments a
+                 WHERE {_NEAR} AND {_OCCUPIES}
+                 GROUP BY a.practitioner_id) AS own ON own.practitioner_id = h.practitioner_id
+              LEFT JOIN (
+                SELECT a.room_id, range_agg({_WIDENED}) AS busy FROM appointments a
+                 WHERE a.room_id IS NOT NULL AND {_NEAR} AND {_OCCUPIES}
+                 GROUP BY a.room_id) AS room ON room.room_id = h.room_id
+             CROSS JOIN LATERAL (
+                SELECT coalesce(range_agg(c.during), '{{}}')
+                       + coalesce(own.busy, '{{}}') + coalesce(room.busy, '{{}}') AS taken
+                  FROM near_closures c WHERE {_CLOSED}) AS in_the_way
 """
 
-# One pass over the span in chunks, in order of time: with a limit it stops at the chunk that fills it, so
-# that "the first free time of any of a thousand practitioners" looks at one day and not at thirty.
-_SEARCH = text(f"""
+
+def _search_of(whose: str, taken: str) -> TextClause:
+    """The search, for one practitioner or for everybody.
+
+    It goes over the span in chunks, in order of time, each twice as long as the one before, and stops at the
+    chunk that fills the limit: "the first free time of any of a thousand practitioners" looks at hours and not
+    at a month. Starts lie on the service's steps, counted from the beginning of each opening.
+    """
+    return text(f"""
     WITH service AS (
-        SELECT make_interval(mins => duration_minutes) AS duration, make_interval(mins => step_minutes) AS step,
-               make_interval(mins => buffer_before_minutes) AS before, make_interval(mins => buffer_after_minutes) AS after,
+        SELECT make_interval(mins => duration_minutes) AS duration,
+               make_interval(mins => step_minutes) AS step,
+               make_interval(mins => buffer_before_minutes) AS before,
+               make_interval(mins => buffer_after_minutes) AS after,
                greatest(CAST(:from_at AS timestamptz), statement_timestamp() + CASE WHEN :as_staff THEN interval '0'
                         ELSE make_interval(mins => minimum_notice_minutes) END) AS lo,
-               CASE WHEN :as_staff THEN CAST(:to_at AS timestamptz) ELSE
-                    least(CAST(:to_at AS timestamptz), statement_timestamp() + make_interval(days => horizon_days)) END AS hi
+               CASE WHEN :as_staff THEN CAST(:to_at AS timestamptz)
+                    ELSE least(CAST(:to_at AS timestamptz),
+                               statement_timestamp() + make_interval(days => horizon_days)) END AS hi
           FROM healthcare_services WHERE id = :service_id
     )
     SELECT * FROM (
         SELECT free.*
           FROM service
-         CROSS JOIN LATERAL generate_series(service.lo, service.hi, make_interval(days => :chunk_days)) AS chunk_lo
-         CROSS JOIN LATERAL (SELECT least(chunk_lo + make_interval(days => :chunk_days), service.hi) AS chunk_hi) AS chunk
+         CROSS JOIN generate_series(0, 8) AS doubling
          CROSS JOIN LATERAL (
+            SELECT lo + make_interval(hours => :first_hours * ((1 << doubling) - 1)) AS chunk_lo,
+                   least(lo + make_interval(hours => :first_hours * ((2 << doubling) - 1)), service.hi) AS chunk_hi
+            OFFSET 0) AS chunk  -- a fence, too
+         CROSS JOIN LATERAL (
+            WITH near_closures AS MATERIALIZED (
+                SELECT * FROM closures WHERE during && tstzrange(chunk_lo, chunk_hi + duration))
             SELECT DISTINCT start, start + duration AS "end", h.practitioner_id, h.location_id  -- in whichever room
-              FROM (
-                SELECT h.*, h.hours - closed AS opened, busy, room_busy
-                  FROM ({_HOURS.format(lo="chunk_lo", hi="chunk_hi", offered=_OFFERED)}) AS h
-                  {_IN_THE_WAY.format(lo="chunk_lo - interval '1 day'", hi="chunk_hi + interval '2 days'")}
-                OFFSET 0 -- a fence: what is in the way is gathered once for these hours, not again for each start
-             ) AS h
-             CROSS JOIN LATERAL unnest(h.hours) AS opening
-             CROSS JOIN LATERAL generate_series(lower(opening), upper(opening) - duration, step) AS start
-             WHERE start >= chunk_lo AND start < chunk_hi
-               AND opened @> tstzrange(start, start + duration)
-               AND NOT busy && tstzrange(start - before, start + duration + after)
-               AND NOT room_busy && tstzrange(start - before, start + duration + after)
+              FROM ({_HOURS.format(lo="chunk_lo", hi="chunk_hi", offered=_OFFERED, whose=whose)}) AS h
+              {taken}
+             CROSS JOIN LATERAL (
+                SELECT start
+                  FROM unnest(h.hours) AS opening
+                 CROSS JOIN LATERAL unnest(tstzmultirange(opening) - taken) AS gap
+                 CROSS JOIN LATERAL generate_series(
+                    date_bin(step, greatest(lower(gap), chunk_lo) - interval '1 microsecond', lower(opening)) + step,
+                    least(upper(gap) - duration, chunk_hi - interval '1 microsecond'), step) AS start
+                 WHERE opening && tstzrange(chunk_lo, chunk_hi)
+                 ORDER BY start
+                 LIMIT :limit) AS starts
              ORDER BY start, h.practitioner_id
          ) AS free
+         WHERE chunk_lo < service.hi
          LIMIT :limit
     ) AS first
     ORDER BY start, practitioner_id
-""")
+    """)
+
+
+_SEARCH = _search_of(_ANYBODY, _TAKEN_OF_ALL)
+_SEARCH_OF_ONE = _search_of(_ONE, _TAKEN_OF_ONE)
 
 # Everything the rules ask about one start with one practitioner, in one row (of the best fitting hours).
 _FACTS = text(
@@ -117,7 +161,8 @@ _FACTS = text(
       JOIN practitioners p ON p.id = :practitioner_id
      CROSS JOIN LATERAL (SELECT statement_timestamp() AS at) AS now
      CROSS JOIN LATERAL (
-        SELECT CAST(:start AS timestamptz) AS start, make_interval(mins => service.duration_minutes) AS duration) AS moment
+        SELECT CAST(:start AS timestamptz) AS start,
+               make_interval(mins => service.duration_minutes) AS duration) AS moment
      CROSS JOIN LATERAL (
         SELECT tstzrange(start, start + duration) AS during,
                tstzrange(start - make_interval(mins => service.buffer_before_minutes),
@@ -126,22 +171,35 @@ _FACTS = text(
         SELECT h.location_id, h.room_id, h.hours @> wanted.during AS is_open, closed && wanted.during AS is_closed,
                busy && wanted.during AS is_busy, busy && wanted.occupied AS is_buffered,
                room_busy && wanted.occupied AS is_room_busy,
-               (SELECT extract(epoch FROM start - lower(opening)) %% (service.step_minutes * 60) = 0
+               (SELECT extract(epoch FROM start - lower(opening)) % (service.step_minutes * 60) = 0
                   FROM unnest(h.hours) AS opening WHERE opening @> start) AS is_on_step
-          FROM ({_HOURS.format(lo="wanted.start_at", hi="wanted.start_at", offered=_OFFERED)}) AS h
-          {_IN_THE_WAY.format(lo="lower(wanted.occupied)", hi="upper(wanted.occupied)")}
+          FROM ({_HOURS.format(lo="moment.start", hi="moment.start", offered=_OFFERED, whose=_ONE)}) AS h
+         CROSS JOIN LATERAL (
+            SELECT coalesce(range_agg(c.during), '{{}}') AS closed FROM closures c
+             WHERE c.during && wanted.during AND {_CLOSED}) AS closures
+         CROSS JOIN LATERAL (
+            SELECT coalesce(range_agg(a.occupied), '{{}}') AS busy FROM appointments a
+             WHERE a.practitioner_id = h.practitioner_id AND a.occupied && wanted.occupied AND {_OCCUPIES}) AS own
+         CROSS JOIN LATERAL (
+            SELECT coalesce(range_agg(a.occupied), '{{}}') AS room_busy FROM appointments a
+             WHERE h.room_id IS NOT NULL AND a.room_id = h.room_id AND a.occupied && wanted.occupied AND {_OCCUPIES}
+            ) AS rooms
          ORDER BY h.hours @> wanted.during DESC, closed && wanted.during, room_busy && wanted.occupied
          LIMIT 1) AS best ON true
       LEFT JOIN locations l ON l.id = coalesce(best.location_id, CAST(:location_id AS uuid),
            (SELECT s.location_id FROM schedules s WHERE s.practitioner_id = p.id ORDER BY s.id LIMIT 1))
      WHERE service.id = :service_id AND service.is_active
-""".replace("wanted.start_at", "moment.start").replace("%%", "%")
+"""
 )
 
 # Hours of [:from_at, :to_at) whatever they are for, one row for each practitioner; for the day board.
 OPENING_HOURS = f"""
     SELECT h.practitioner_id, range_agg(opening) AS hours
-      FROM ({_HOURS.format(lo="CAST(:from_at AS timestamptz)", hi="CAST(:to_at AS timestamptz)", offered="")}) AS h
+      FROM ({
+    _HOURS.format(
+        lo="CAST(:from_at AS timestamptz)", hi="CAST(:to_at AS timestamptz)", offered="", whose=_ONE_OR_ANYBODY
+    )
+}) AS h
      CROSS JOIN LATERAL unnest(h.hours) AS opening
      GROUP BY h.practitioner_id
 """
@@ -202,7 +260,7 @@ def search(
             errors={"to": [f"At most {MAX_DAYS} days after `from`."]},
         )
     rows = db.session.execute(
-        _SEARCH,
+        _SEARCH if practitioner_id is None else _SEARCH_OF_ONE,
         {
             "service_id": service_id,
             "practitioner_id": practitioner_id,
@@ -210,7 +268,7 @@ def search(
             "from_at": from_at,
             "to_at": to_at,
             "limit": limit,
-            "chunk_days": 1 if practitioner_id is None else 8,
+            "first_hours": 6 if practitioner_id is None else 8 * 24,
             "as_staff": as_staff,
             "ignore_id": ignore_id,
         },

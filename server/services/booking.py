@@ -103,12 +103,9 @@ def hold_time(
             raise TooManyHolds(f"You hold {MAX_HOLDS} times already. Book one of them or let it go first.")
         row = occupancy.insert_if_free(
             found,
-            {
-                "status": Status.PROPOSED,
-                "patient_id": None,
-                "hold_owner_id": owner_id,
-                "hold_expires_at": func.clock_timestamp() + timedelta(minutes=minutes),
-            },
+            status=Status.PROPOSED,
+            patient_id=None,
+            hold_minutes=minutes,
             actor=actor,
             action="hold.made",
         )
@@ -153,13 +150,10 @@ def book_appointment(
             _check_limit(found, patient_id=patient_id)
         row = occupancy.insert_if_free(
             found,
-            {
-                "status": Status.BOOKED,
-                "patient_id": patient_id,
-                "reason": reason,
-                "booked_by_id": actor.user_id,
-                "override_reason": override_reason,
-            },
+            status=Status.BOOKED,
+            patient_id=patient_id,
+            reason=reason,
+            override_reason=override_reason,
             actor=actor,
             action="appointment.overridden" if override_reason else "appointment.booked",
             letter="appointment-booked",
@@ -263,8 +257,10 @@ def take_step(appointment_id: UUID, *, step: str, actor: Actor, if_version: int 
             .where(Appointment.id == stepped.id)
             .values(status=target, version=Appointment.version + 1, updated_at=func.clock_timestamp())
         )
-        if not occupancy.fits(change):  # a no-show taken back, whose time somebody else has by now
-            raise SlotTaken("Somebody else has this time by now.", alternatives=[])
+        if not occupancy.fits(change):  # a no-show taken back, whose time somebody else has by now, or has held
+            occupancy.free_expired_holds_near(stepped, stepped.patient_id)
+            if not occupancy.fits(change):
+                raise SlotTaken("Somebody else has this time by now.", alternatives=[])
         _record(stepped, step, actor=actor)
         return _reload(stepped)
 

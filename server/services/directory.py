@@ -108,7 +108,9 @@ def practitioner(practitioner_id: UUID) -> Practitioner:
     return _one(Practitioner, practitioner_id)
 
 
-def update_service(service_id: UUID, changes: dict[str, Any], *, if_version: int | None, actor: Actor) -> HealthcareService:
+def update_service(
+    service_id: UUID, changes: dict[str, Any], *, if_version: int | None, actor: Actor
+) -> HealthcareService:
     """Change a service's description and rules, when it is still at `if_version` (None: whatever it is at).
 
     Raises Stale (412), Invalid, NotAllowed, NotVisible.

@@ -7,15 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, insert, literal, or_, select, text
+from sqlalchemy import Row, delete, or_, select, text
 from sqlalchemy.dialects.postgresql import Range
-from sqlalchemy.dialects.postgresql import insert as insert_or_nothing
 from sqlalchemy.exc import IntegrityError
 
 from server.errors import Conflict
 from server.extensions import db
-from server.models import Appointment, AuditEvent, OutboxMessage, Status
-from server.services import access, audit, availability, outbox
+from server.models import Appointment, Status
+from server.services import audit, availability, outbox
 from server.services.access import Actor
 from server.services.transaction import EXCLUSION_VIOLATION, atomic, sqlstate
 from server.utils.tokens import new_id
@@ -36,79 +35,76 @@ class PatientBusy(Conflict):
     slug, title = "patient-busy", "There is another visit at that time"
 
 
+# One round trip, one statement: the visit (or the hold), its audit event, and its letter if there is one.
+_BOOK = text("""
+    WITH booked AS (
+        INSERT INTO appointments (id, service_id, practitioner_id, location_id, room_id, patient_id, status, during,
+                                  occupied, reason, override_reason, booked_by_id, hold_owner_id, hold_expires_at)
+        VALUES (:id, :service_id, :practitioner_id, :location_id, :room_id, :patient_id, :status, :during,
+                :occupied, :reason, :override_reason, :booked_by_id, :hold_owner_id,
+                clock_timestamp() + make_interval(mins => CAST(:hold_minutes AS integer)))
+        ON CONFLICT DO NOTHING
+        RETURNING *),
+    audited AS (
+        INSERT INTO audit_events (id, action, user_id, role, ip, request_id, object_type, object_id, patient_id)
+        SELECT CAST(:event_id AS uuid), :action, CAST(:user_id AS uuid), :role, :ip, :request_id, 'Appointment',
+               id, patient_id FROM booked),
+    posted AS (
+        INSERT INTO outbox_messages (id, letter, appointment_id, patient_id)
+        SELECT CAST(:message_id AS uuid), CAST(:letter AS text), id, patient_id
+          FROM booked WHERE CAST(:letter AS text) IS NOT NULL)
+    SELECT * FROM booked
+""")
+
+
 def insert_if_free(
-    found: Row[Any], values: dict[str, Any], *, actor: Actor, action: str, letter: str | None = None
+    found: Row[Any],
+    *,
+    status: Status,
+    patient_id: UUID | None,
+    actor: Actor,
+    action: str,
+    letter: str | None = None,
+    reason: str = "",
+    override_reason: str = "",
+    hold_minutes: int | None = None,
 ) -> Appointment | None:
-    """The booking itself: one statement with its audit event and its letter; None when the time is taken.
+    """The booking itself, from the row of `availability.facts`; None when the time is taken.
 
     ON CONFLICT DO NOTHING answers from all three constraints without an exception and without waiting
-    while holding a place in them, which is why it cannot deadlock.
+    while holding a place in them, which is why it cannot deadlock. The appointment that comes back is what
+    was written; it is not part of the session, and its names are not loaded.
     """
-    statement = _booking_statement(found, values, actor=actor, action=action, letter=letter)
-    row = db.session.execute(statement).one_or_none()
-    if row is None and free_expired_holds_near(found, values["patient_id"]):
-        row = db.session.execute(statement).one_or_none()
+    is_hold = status == Status.PROPOSED
+    event = audit.values(action, actor=actor)
+    event["event_id"] = event.pop("id")
+    values = {
+        **event,
+        "id": new_id(),
+        "service_id": found.id,
+        "practitioner_id": found.practitioner_id,
+        "location_id": found.place_id,
+        "room_id": found.room_id,
+        "patient_id": patient_id,
+        "status": status.value,
+        "during": found.during,
+        "occupied": found.occupied,
+        "reason": reason,
+        "override_reason": override_reason,
+        "booked_by_id": None if is_hold else actor.user_id,
+        "hold_owner_id": (actor.user_id or actor.visitor_id) if is_hold else None,
+        "hold_minutes": hold_minutes,
+        "message_id": new_id(),
+        "letter": letter,
+    }
+    row = db.session.execute(_BOOK, values).one_or_none()
+    if row is None and free_expired_holds_near(found, patient_id):
+        row = db.session.execute(_BOOK, values).one_or_none()
     if row is None:
         return None
     if letter:
         outbox.hurry()
-    appointment = db.session.get(Appointment, row.id, options=access.WITH_NAMES, populate_existing=True)
-    assert appointment is not None
-    return appointment
-
-
-def _booking_statement(
-    found: Row[Any], values: dict[str, Any], *, actor: Actor, action: str, letter: str | None
-) -> Any:
-    booked = (
-        insert_or_nothing(Appointment)
-        .values(
-            id=new_id(),
-            service_id=found.id,
-            practitioner_id=found.practitioner_id,
-            location_id=found.place_id,
-            room_id=found.room_id,
-            during=found.during,
-            occupied=found.occupied,
-            **values,
-        )
-        .on_conflict_do_nothing()
-        .returning(Appointment.id, Appointment.patient_id)
-        .cte("booked")
-    )
-    event = audit.values(action, actor=actor, object_type="Appointment")
-    audited = (
-        insert(AuditEvent)
-        .from_select(
-            [*event, "object_id", "patient_id"],
-            select(*map(_typed, event.items()), booked.c.id, booked.c.patient_id),
-            include_defaults=False,
-        )
-        .cte("audited")
-    )
-    statement = select(booked.c.id).add_cte(audited)
-    if letter:
-        message = outbox.values(letter)
-        statement = statement.add_cte(
-            insert(OutboxMessage)
-            .from_select(
-                [*message, "appointment_id", "patient_id", "sequence"],
-                select(
-                    *(literal(value) for value in message.values()),
-                    booked.c.id,
-                    booked.c.patient_id,
-                    literal(0),
-                ),
-                include_defaults=False,
-            )
-            .cte("posted")
-        )
-    return statement
-
-
-def _typed(column: tuple[str, Any]) -> Any:
-    name, value = column
-    return literal(value, AuditEvent.__table__.c[name].type)
+    return Appointment(**row._mapping)
 
 
 def fits(change: Any) -> bool:
@@ -123,18 +119,19 @@ def fits(change: Any) -> bool:
     return True
 
 
-def free_expired_holds_near(found: Row[Any], patient_id: UUID | None) -> bool:
+def free_expired_holds_near(wanted: Row[Any] | Appointment, patient_id: UUID | None) -> bool:
     """Delete the expired holds that overlap the wanted time; whether another try is worth while."""
+    whose = [Appointment.practitioner_id == wanted.practitioner_id]
+    if wanted.room_id is not None:
+        whose.append(Appointment.room_id == wanted.room_id)
+    if patient_id is not None:
+        whose.append(Appointment.patient_id == patient_id)
     result = db.session.execute(
         delete(Appointment).where(
             IS_HOLD,
             Appointment.hold_expires_at <= text("clock_timestamp()"),
-            or_(
-                Appointment.practitioner_id == found.practitioner_id,
-                Appointment.room_id == found.room_id,
-                Appointment.patient_id == patient_id,
-            ),
-            Appointment.occupied.overlaps(found.occupied),
+            or_(*whose),
+            Appointment.occupied.overlaps(wanted.occupied),
         )
     )
     return bool(result.rowcount)  # type: ignore[attr-defined]

@@ -64,6 +64,8 @@ class Appointment(Base):
         Index("ix_appointments_practitioner_id_start", "practitioner_id", text("lower(during)")),
         Index("ix_appointments_patient_id_start", "patient_id", text("lower(during)")),
         Index("ix_appointments_service_id", "service_id"),
+        # Whoever is taken at a time, whoever it is: the search for the first free time of anybody.
+        Index("ix_appointments_occupied", "occupied", postgresql_using="gist", postgresql_where=text(OCCUPIES)),
         Index("ix_appointments_hold_expires_at", "hold_expires_at", postgresql_where=text("status = 'proposed'")),
         Index("ix_appointments_hold_owner_id", "hold_owner_id", postgresql_where=text("status = 'proposed'")),
     )

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,6 +57,8 @@ def run(*, port: int, data: Path) -> int:
             _say("Stopped.")
         except ServerError as problem:
             raise DemoError(str(problem)) from problem
+        except BrokenPipeError:
+            return 1
         except OSError as problem:
             raise DemoError(
                 f"The demo keeps its data in {folder}, and that fails: {problem.strerror}. "
@@ -84,8 +86,9 @@ def _run_in(folder: Path, *, port: int, lock: int, signals: Signals) -> None:
     finally:
         for server in reversed(servers):
             if server.pid is not None:
-                with _step(f"Stopping {server.name}"):
-                    server.stop()
+                server.stop()
+                with suppress(BrokenPipeError):  # nobody reads any more
+                    _say(f"{server.name} is stopped.")
 
 
 def _supervise(
@@ -250,7 +253,7 @@ def _prepare(folder: Path, environment: dict[str, str], signals: Signals) -> Non
 def _step(what: str) -> Iterator[None]:
     """One line: what happens, and how long it took."""
     began = time.monotonic()
-    print(f"{what} ... ", end="", flush=True)
+    _say(f"{what} ... ", end="")
     try:
         yield
     except BaseException:
@@ -259,5 +262,5 @@ def _step(what: str) -> Iterator[None]:
     _say(f"{time.monotonic() - began:.1f} s")
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _say(line: str, end: str = "\n") -> None:
+    print(line, end=end, flush=True)

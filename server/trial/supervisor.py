@@ -1,5 +1,6 @@
 """One supervisor over the demo's processes: whatever dies is named and started again, and one signal ends all."""
 
+import io
 import os
 import queue
 import signal
@@ -133,7 +134,7 @@ class Supervisor(Manager):
 
     def end(self) -> None:
         """Whatever made the loop end: no child is left."""
-        self._printer.output = open(os.devnull, "w")  # noqa: SIM115 - the terminal may be gone
+        self._printer.output = io.StringIO()  # the terminal may be gone
         self.kill()
 
     def _start(self) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import flask.views
 import flask_smorest
-from flask import Request, request
+from flask import Request, Response, request
 from marshmallow import RAISE, Schema
 from webargs import missing
 from webargs.flaskparser import FlaskParser
@@ -73,7 +73,10 @@ class Blueprint(flask_smorest.Blueprint):
 
 
 class MethodView(flask.views.MethodView):
-    """A door that refuses a query string it does not read, or in which a name comes twice."""
+    """A door that refuses a query string it does not read, or in which a name comes twice.
+
+    What it reads out with an ETag is not sent again to whoever has it (If-None-Match).
+    """
 
     def dispatch_request(self, **kwargs: Any) -> Any:
         view = getattr(self, "get" if request.method == "HEAD" else request.method.lower(), None)
@@ -82,4 +85,7 @@ class MethodView(flask.views.MethodView):
         wrong |= {} if reads else {name: ["Unknown field."] for name in request.args}
         if wrong:
             raise Invalid("The query string is not one that this address reads.", errors=wrong)
-        return super().dispatch_request(**kwargs)
+        answer = super().dispatch_request(**kwargs)
+        if request.method in ("GET", "HEAD") and isinstance(answer, Response):
+            answer.make_conditional(request)
+        return answer

@@ -1,9 +1,13 @@
-"""Processes of a server, to be stopped one by one and by their ids."""
+"""Processes of a server: started with their log in a file, stopped one by one and by their ids."""
 
 import contextlib
 import os
+import pathlib
 import signal
 import subprocess
+from collections.abc import Iterator, Mapping
+
+from tests.running import FRONTDESK
 
 
 def children(pid: int) -> list[int]:
@@ -25,3 +29,19 @@ def kill_all(process: "subprocess.Popen[bytes]") -> None:
     for pid in workers:
         kill(pid)
     process.wait(10)
+
+
+@contextlib.contextmanager
+def frontdesk(*command: str, env: Mapping[str, str], log: pathlib.Path) -> Iterator["subprocess.Popen[bytes]"]:
+    """`frontdesk COMMAND` in the background, until the block ends."""
+    with log.open("wb") as output:
+        process = subprocess.Popen([*FRONTDESK, *command], env=dict(env), stdout=output, stderr=output)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                kill_all(process)

@@ -73,11 +73,12 @@ def any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def set_statement(monkeypatch: pytest.MonkeyPatch, *changes: tuple[str, str]) -> None:
-    statement = availability._SEARCH.text
-    for old, new in changes:
-        assert old in statement, f"the statement has no {old} any more"
-        statement = statement.replace(old, new)
-    monkeypatch.setattr(availability, "_SEARCH", text(statement))
+    for name in ("_SEARCH", "_SEARCH_OF_ONE"):
+        statement = getattr(availability, name).text
+        for old, new in changes:
+            assert old in statement, f"the statement has no {old} any more"
+            statement = statement.replace(old, new)
+        monkeypatch.setattr(availability, name, text(statement))
 
 
 @pytest.mark.parametrize("zone", ZONES)

@@ -139,7 +139,7 @@ def test_names_in_the_timetable_are_commands_that_people_can_type() -> None:
         assert job.every_seconds >= 5
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def migrated(new_database: Callable[[str], str], redis_url: str) -> dict[str, str]:
     """The environment of a fresh, migrated database."""
     env = {
@@ -161,12 +161,9 @@ def frontdesk(env: dict[str, str], *arguments: str) -> tuple[int, str]:
 
 def test_the_operator_runs_a_row_by_hand_and_is_told_of_an_old_database(migrated: dict[str, str]) -> None:
     assert frontdesk(migrated, "job", "free-expired-holds") == (0, "free-expired-holds: 0\n")
-    code, listed = frontdesk(migrated, "job")
-    assert code == 0
+    code, listed = frontdesk(migrated, "job", "no-such-job")
+    assert code == 2
     assert all(job.name in listed for job in TIMETABLE)
-    assert frontdesk(migrated, "job", "no-such-job")[0] == 2
-    code, said = frontdesk(migrated, "doctor")
-    assert "ok    The database is at revision" in said
     with psycopg.connect(migrated["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0000'")
     code, said = frontdesk(migrated, "doctor")

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import pytest
 import redis
 from flask import Flask
+from flask_security import hash_password
 from passlib.context import CryptContext
 
 from server.extensions import limiter, security
+from tests import factories
 
 
 @pytest.fixture
@@ -15,6 +17,7 @@ def cheap_passwords(app: object, monkeypatch: pytest.MonkeyPatch) -> None:
     """Argon2 with next to no work, for tests that hash a lot and are not about the hash."""
     cheap = CryptContext(schemes=["argon2"], argon2__rounds=1, argon2__memory_cost=8, argon2__parallelism=1)
     monkeypatch.setattr(security, "pwd_context", cheap)
+    monkeypatch.setattr(factories, "_hashed", lambda: hash_password(factories.PASSWORD))
 
 
 @pytest.fixture

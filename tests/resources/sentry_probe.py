@@ -20,7 +20,7 @@ class Sink(Transport):
         sys.stdout.write(envelope.serialize().decode() + "\n")
 
 
-def main(dsn: str) -> None:
+def main() -> None:
     app = create_app(
         load(
             {},
@@ -28,7 +28,7 @@ def main(dsn: str) -> None:
             jwt_secret_key="j" * 40,
             database_url="postgresql://nobody@127.0.0.1:1/nothing",
             redis_url="redis://127.0.0.1:1/0",
-            sentry_dsn=dsn,
+            sentry_dsn=DSN,
         )
     )
     client = sentry_sdk.get_client()
@@ -54,4 +54,4 @@ def main(dsn: str) -> None:
     sentry_sdk.flush()
 
 
-main(DSN if "--with-dsn" in sys.argv else "")
+main()

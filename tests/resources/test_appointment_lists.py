@@ -1,19 +1,17 @@
 """Lists of appointments: what is visible to whom, filtered, in pages that lose and repeat nothing."""
 
 import base64
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from server.extensions import db
-from tests.cast import Cast, Person
+from tests.cast import Cast
 from tests.clients import ApiClient
 from tests.counting import counted
 from tests.factories import create_appointment, create_room
-
-Api = Callable[[Person | None], ApiClient]
+from tests.resources.asking import Api
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """People register, sign in, stay signed in and sign out; a thief with half a key gets nothing."""
 
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,10 +18,10 @@ from server.settings import Settings
 from tests.cast import Cast, Person
 from tests.clients import ApiClient
 from tests.factories import PASSWORD
+from tests.resources.asking import Api
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
 
-Api = Callable[[Person | None], ApiClient]
 NEW = {
     "email": "eve@example.com",
     "password": "a long sentence of my own",

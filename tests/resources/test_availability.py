@@ -1,6 +1,5 @@
 """Anybody asks for free times, and why a time is not free, and never learns who is in the way."""
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -8,8 +7,7 @@ import pytest
 
 from server.extensions import db
 from server.utils import clock
-from tests.cast import ZONE, Cast, Person
-from tests.clients import ApiClient
+from tests.cast import ZONE, Cast
 from tests.counting import counted
 from tests.factories import (
     create_appointment,
@@ -19,8 +17,7 @@ from tests.factories import (
     create_schedule,
     create_service,
 )
-
-Api = Callable[[Person | None], ApiClient]
+from tests.resources.asking import Api
 
 
 def free(api_client: Api, cast: Cast, **query: Any) -> Any:

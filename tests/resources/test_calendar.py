@@ -1,6 +1,5 @@
 """calendar.ics: what ana adds to her calendar, and what her calendar replaces when the visit changes."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -8,20 +7,9 @@ from zoneinfo import ZoneInfo
 from icalendar import Calendar
 
 from server.extensions import db
-from tests.cast import ZONE, Cast, Person
+from tests.cast import ZONE, Cast
 from tests.clients import ApiClient
-
-Api = Callable[[Person | None], ApiClient]
-
-
-def book(api_client: Api, cast: Cast, **over: Any) -> str:
-    body = {
-        "service_id": str(cast.checkup_id),
-        "practitioner_id": str(cast.dr_cho.practitioner_id),
-        "start": cast.at(9).isoformat(),
-        **over,
-    }
-    return api_client(cast.ana).post("/appointments", body).json["id"]
+from tests.resources.asking import Api, book
 
 
 def calendar(client: ApiClient, visit_id: str) -> tuple[Calendar, Any]:
@@ -32,7 +20,7 @@ def calendar(client: ApiClient, visit_id: str) -> tuple[Calendar, Any]:
 
 
 def test_the_visit_stands_in_the_clinics_time(api_client: Api, cast: Cast) -> None:
-    parsed, event = calendar(api_client(cast.ana), book(api_client, cast))
+    parsed, event = calendar(api_client(cast.ana), book(api_client, cast)["id"])
     assert (parsed["METHOD"], parsed["VERSION"], len(parsed.events)) == ("PUBLISH", "2.0", 1)
     assert event.start == cast.at(9).astimezone(ZoneInfo(ZONE))
     assert event["DTSTART"].params["TZID"] == ZONE
@@ -42,7 +30,7 @@ def test_the_visit_stands_in_the_clinics_time(api_client: Api, cast: Cast) -> No
 
 
 def test_the_uid_stays_and_the_sequence_grows_with_each_change(api_client: Api, cast: Cast) -> None:
-    visit_id, ana = book(api_client, cast), api_client(cast.ana)
+    visit_id, ana = book(api_client, cast)["id"], api_client(cast.ana)
     seen = [calendar(ana, visit_id)[1]]
     for step, body in (
         ("reschedule", {"start": cast.at(14).isoformat()}),
@@ -62,7 +50,7 @@ def test_the_uid_stays_and_the_sequence_grows_with_each_change(api_client: Api, 
 def test_J3_it_says_where_and_when_and_nothing_of_health(api_client: Api, cast: Cast) -> None:
     cast.checkup.name = "Oncology"
     db.session.commit()
-    visit_id = book(api_client, cast, reason="A lump")
+    visit_id = book(api_client, cast, reason="A lump")["id"]
     text = api_client(cast.ana).get(f"/appointments/{visit_id}/calendar.ics").text
     assert not any(word in text for word in ("Oncology", "lump", "Cho", "Silva", "ana@"))
 
@@ -70,7 +58,7 @@ def test_J3_it_says_where_and_when_and_nothing_of_health(api_client: Api, cast: 
 def test_text_from_staff_cannot_break_out_of_its_line(api_client: Api, cast: Cast) -> None:
     cast.location.address = "1 River Street\r\nATTENDEE:mailto:evil@example.com\nEND:VEVENT, a; b\\c"
     db.session.commit()
-    parsed, event = calendar(api_client(cast.ana), book(api_client, cast))
+    parsed, event = calendar(api_client(cast.ana), book(api_client, cast)["id"])
     assert len(parsed.events) == 1
     assert "ATTENDEE" not in event
     assert str(event["LOCATION"]).endswith("END:VEVENT, a; b\\c")
@@ -79,12 +67,12 @@ def test_text_from_staff_cannot_break_out_of_its_line(api_client: Api, cast: Cas
 def test_no_line_is_longer_than_75_bytes(api_client: Api, cast: Cast) -> None:
     cast.location.address = "Straße der Österreichischen Südtürkei " * 5
     db.session.commit()
-    answer = api_client(cast.ana).get(f"/appointments/{book(api_client, cast)}/calendar.ics")
+    answer = api_client(cast.ana).get(f"/appointments/{book(api_client, cast)['id']}/calendar.ics")
     assert max(len(line) for line in answer.get_data().split(b"\r\n")) <= 75
     assert answer.get_data().endswith(b"END:VCALENDAR\r\n")
 
 
 def test_bea_cannot_read_anas_calendar(api_client: Api, cast: Cast) -> None:
-    visit_id = book(api_client, cast)
+    visit_id = book(api_client, cast)["id"]
     assert api_client(cast.bea).get(f"/appointments/{visit_id}/calendar.ics").status_code == 404
     assert api_client(cast.carl).get(f"/appointments/{visit_id}/calendar.ics").status_code == 200

@@ -1,6 +1,5 @@
 """Anybody reads what the clinic offers, from a cache that olga's changes reach at once."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,11 +8,9 @@ from sqlalchemy import select
 from server.extensions import db
 from server.models import AuditEvent
 from tests.cast import Cast, Person
-from tests.clients import ApiClient
 from tests.counting import counted
 from tests.factories import create_location, create_practitioner, create_schedule, create_service
-
-Api = Callable[[Person | None], ApiClient]
+from tests.resources.asking import Api
 
 
 def names(answer: Any) -> list[str]:

@@ -1,14 +1,11 @@
 """I7, J5: every answer protects whoever reads it, errors included, and only public ones may be kept."""
 
-from collections.abc import Callable
-
 import pytest
 from flask import Flask
 
-from tests.cast import Cast, Person
-from tests.clients import ApiClient, Client
-
-Api = Callable[[Person | None], ApiClient]
+from tests.cast import Cast
+from tests.clients import Client
+from tests.resources.asking import Api
 
 ALWAYS = {
     "X-Content-Type-Options": "nosniff",

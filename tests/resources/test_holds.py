@@ -1,27 +1,13 @@
 """A time is kept for somebody while they decide, two at most, and not for ever."""
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import text
 
 from server.extensions import db
 from server.utils import clock
-from tests.cast import Cast, Person
-from tests.clients import ApiClient
-
-Api = Callable[[Person | None], ApiClient]
-
-
-def wanted(cast: Cast, hour: int = 9, **over: Any) -> dict[str, str]:
-    values = {
-        "service_id": cast.checkup_id,
-        "practitioner_id": cast.dr_cho.practitioner_id,
-        "start": cast.at(hour).isoformat(),
-        **over,
-    }
-    return {name: str(value) for name, value in values.items()}
+from tests.cast import Cast
+from tests.resources.asking import Api, wanted
 
 
 def test_ana_holds_a_time_for_five_minutes_and_books_it(api_client: Api, cast: Cast) -> None:

@@ -1,6 +1,5 @@
 """A phone that lost the answer sends the request again, and nothing happens twice."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -9,22 +8,12 @@ from sqlalchemy import func, select, text
 
 from server.extensions import db
 from server.models import Appointment, AuditEvent, IdempotencyKey
-from tests.cast import Cast, Person
-from tests.clients import ApiClient
+from tests.cast import Cast
 from tests.factories import create_appointment
+from tests.resources.asking import Api, wanted
 from tests.resources.test_contract import operations
 
-Api = Callable[[Person | None], ApiClient]
 KEY = {"Idempotency-Key": "5a1b-once"}
-
-
-def wanted(cast: Cast, hour: int = 9, **over: Any) -> dict[str, Any]:
-    return {
-        "service_id": str(cast.checkup_id),
-        "practitioner_id": str(cast.dr_cho.practitioner_id),
-        "start": cast.at(hour).isoformat(),
-        **over,
-    }
 
 
 def count(table: Any) -> int:

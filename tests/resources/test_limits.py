@@ -1,18 +1,17 @@
 """Who guesses is slowed down, whoever they pretend to be; who works is not. With Redis or without."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import redis
 from flask import Flask
 
-from tests.cast import Cast, Person
-from tests.clients import ApiClient, Client
+from tests.cast import Cast
+from tests.clients import Client
 from tests.factories import PASSWORD
+from tests.resources.asking import Api
 
 pytestmark = pytest.mark.usefixtures("cheap_passwords")
-Api = Callable[[Person | None], ApiClient]
 
 
 def guess(app: Flask, email: Any = "ana@example.com", *, ip: str = "192.0.2.1", **over: Any) -> Any:

@@ -1,16 +1,12 @@
 """Everybody sees who they are to the clinic, and for whom they may act."""
 
-from collections.abc import Callable
-
 from sqlalchemy import text
 
 from server.extensions import db
 from server.models import User
-from tests.cast import Cast, Person
-from tests.clients import ApiClient
+from tests.cast import Cast
 from tests.factories import create_patient, create_proxy
-
-Api = Callable[[Person | None], ApiClient]
+from tests.resources.asking import Api
 
 
 def test_ana_is_her_own_patient(api_client: Api, cast: Cast) -> None:

@@ -1,24 +1,10 @@
 """How often a request asks the database: a promise, because each question waits for the network."""
 
-from collections.abc import Callable
-from typing import Any
-
 import pytest
 
-from tests.cast import Cast, Person
-from tests.clients import ApiClient
+from tests.cast import Cast
 from tests.counting import counted
-
-Api = Callable[[Person | None], ApiClient]
-
-
-def wanted(cast: Cast, hour: int = 9, **over: Any) -> dict[str, Any]:
-    return {
-        "service_id": str(cast.checkup_id),
-        "practitioner_id": str(cast.dr_cho.practitioner_id),
-        "start": cast.at(hour).isoformat(),
-        **over,
-    }
+from tests.resources.asking import Api, wanted
 
 
 def test_a_booking_asks_four_times(api_client: Api, cast: Cast) -> None:

