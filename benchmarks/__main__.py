@@ -1,4 +1,4 @@
-"""`python -m benchmarks NAME|all [--quick]`: measure, print, and write benchmarks/results/NAME.json."""
+"""`pipenv run bench NAME|all [--quick]`: measure, print, and write benchmarks/results/NAME.json."""
 
 import argparse
 import json

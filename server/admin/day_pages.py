@@ -13,7 +13,7 @@ from server.admin.board import agenda, count, lay_out
 from server.admin.reading import read_date, read_id
 from server.errors import NotVisible
 from server.models import Appointment, Location
-from server.services import visits
+from server.services import directory, visits
 from server.utils import clock
 from server.web.identity import current_actor
 
@@ -72,7 +72,7 @@ def remember_step(appointment: Appointment, step: str) -> Response:
 
 def day_of(appointment: Appointment) -> dict[str, Any]:
     """The parameters of the board that shows the appointment."""
-    location = appointment.location
+    location = appointment.location or directory.location(appointment.location_id)  # just booked: names are not loaded
     return {"location": location.id, "date": clock.local(appointment.start, location.time_zone).date()}
 
 

@@ -34,6 +34,14 @@ def run(app: Flask) -> None:
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stopping.append(received))
+    try:
+        _lead(settings, stopping)
+    except psycopg.OperationalError as error:
+        log.error("The database is lost (%s). This clock ends, so that another one can lead.", type(error).__name__)
+        raise SystemExit(1) from None
+
+
+def _lead(settings: Settings, stopping: list[int]) -> None:
     with psycopg.connect(settings.postgresql_url, autocommit=True) as connection:
         _wait_to_lead(connection, stopping)
         if stopping:

@@ -45,7 +45,7 @@ def test_B1_workers_are_killed_under_load_and_no_acknowledged_booking_is_lost(to
     stored = Counter(str(visit["id"]) for visit in visits)
     assert all(stored[visit_id] == 1 for visit_id in acknowledged)
     assert len(acknowledged) <= len(visits) <= len(acknowledged) + statuses[0]
-    assert len(children(town.server.process.pid)) == 2
+    assert eventually(lambda: len(children(town.server.process.pid)) == 2, within=10)
 
 
 @contextlib.contextmanager
@@ -136,24 +136,21 @@ def test_B3_redis_is_wiped_stopped_and_paused_and_nothing_is_lost(lonely_town: T
         assert patient.book(clinic.slot(0)).status == 201
         with own_redis.client() as client:
             client.flushall()
-        assert len(server.send_letters()) == 1
-        assert server.send_letters() == []
 
         own_redis.stop()
         assert [patient.book(clinic.slot(number)).status for number in range(1, 6)] == [201] * 5
         check_doors(clinic, server)
         check_sign_in_is_limited(server)
         own_redis.start()
-        assert len(server.send_letters()) == 5
 
         with own_redis.paused():
-            answers = [patient.book(clinic.slot(number)) for number in range(6, 8)]
+            answers = [patient.book(clinic.slot(number)) for number in range(6, 9)]
             check_doors(clinic, server)
-        assert [answer.status for answer in answers] == [201, 201]
+        assert [answer.status for answer in answers] == [201] * 3
         assert max(answer.seconds for answer in answers) < 10
-        assert len(server.send_letters()) == 2
+        assert len(server.send_letters()) == 9
         assert server.send_letters() == []
-        assert len(ledger.check(connection, clinic.service_ids)) == 8
+        assert len(ledger.check(connection, clinic.service_ids)) == 9
 
 
 def check_doors(clinic: Clinic, server: LiveServer) -> None:
