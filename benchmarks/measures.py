@@ -70,7 +70,7 @@ def measure_booking(rig: Rig, *, quick: bool) -> Figures:
     clinic = clinics.fill(url, people=1000, app=app)
     thin_clinic = clinics.fill(thin_url, people=1000, app=thin_app)
     times, thin_times = Times(clinic), Times(thin_clinic)
-    count = 300 if quick else 1500
+    count = 150 if quick else 600
     figures: Figures = {}
     with rig.product(url, RATE_LIMITS="yes") as product, rig.thin(thin_url, free_port()) as thin_port:
         port = int(product.url.rpartition(":")[2])

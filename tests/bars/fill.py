@@ -49,17 +49,16 @@ def fill(*, practitioners: int, patients: int, rooms: int, service: dict[str, An
         user = create_user("patient", email=f"{tag}.{n}@example.com")
         patient = create_patient(user_id=user.id, email=user.email)
         people.append({"patient_id": str(patient.id), "user_id": str(user.id), "token": token_of(user)})
-    staff = {
-        role: {"token": token_of(create_user(role, email=f"{tag}.{role}@example.com"))}
-        for role in ("front-desk", "administrator")
-    }
+    desks = [token_of(create_user("front-desk", email=f"{tag}.desk{n}@example.com")) for n in range(8)]
+    administrator = token_of(create_user("administrator", email=f"{tag}.administrator@example.com"))
     db.session.commit()
     return {
         "location_id": str(location.id),
         "service_ids": [str(one.id) for one in services],
         "practitioner_ids": [str(one.id) for one in doctors],
         "people": people,
-        "staff": staff,
+        "desks": [{"token": token} for token in desks],
+        "administrator": {"token": administrator},
         "mornings": [at.isoformat() for at in mornings()],
     }
 

@@ -81,7 +81,8 @@ class Clinic:
     practitioner_ids: list[str]
     service_ids: list[str]
     people: list[dict[str, str]]
-    staff: dict[str, dict[str, str]]
+    desks: list[dict[str, str]]
+    administrator: dict[str, str]
     location_id: str
     mornings: list[datetime]
     visitors: contextlib.ExitStack
@@ -94,8 +95,13 @@ class Clinic:
         """Several connections of one patient."""
         return [self._visitor(self.people[patient]) for _ in range(count)]
 
-    def employee(self, role: str = "front-desk") -> Visitor:
-        return self._visitor(self.staff[role])
+    def front_desks(self) -> list[Visitor]:
+        """Eight people, one connection each."""
+        return [self._visitor(one) for one in self.desks]
+
+    def administrators(self, count: int) -> list[Visitor]:
+        """Several connections of one administrator."""
+        return [self._visitor(self.administrator) for _ in range(count)]
 
     def _visitor(self, person: dict[str, str]) -> Visitor:
         visitor = Visitor(self.server.url, person["token"], person.get("patient_id", ""))

@@ -69,7 +69,7 @@ def test_A1_control_without_the_constraints_times_are_doubled(town: Town) -> Non
 def test_A3_practitioner_room_and_patient_in_every_order(town: Town, rounds: int) -> None:
     """Four ways to name one of two practitioners and one of two rooms, each for two patients; then crossing moves."""
     with town.clinic(practitioners=2, rooms=2, patients=2) as clinic, clinic.connect() as connection:
-        desks = [clinic.employee(role) for role in ("front-desk", "administrator") for _ in range(4)]
+        desks = clinic.front_desks()
         answers: list[Answer] = []
         for number in range(rounds):
             answers += meet_and_cross(clinic, desks, number)
@@ -148,7 +148,7 @@ def insert_plainly(
 def test_A5_of_two_changes_to_the_same_version_one_is_told(town: Town) -> None:
     with town.clinic() as clinic:
         path = f"/services/{clinic.service_ids[0]}"
-        editors = [clinic.employee("administrator") for _ in range(2)]
+        editors = clinic.administrators(2)
         assert editors[0].send("PATCH", path, {"description": "?"}).status == 428
         for number in range(20):
             version = editors[0].get(path).headers["ETag"]

@@ -10,6 +10,7 @@ from flask import Flask
 
 from server.app import create_app
 from server.extensions import db
+from server.jobs import wake
 from server.settings import Settings
 from tests.clients import Client
 
@@ -17,11 +18,12 @@ APP = "https://app.riverside.example"
 
 
 @pytest.fixture(scope="module")
-def open_app(settings: Settings) -> Iterator[Flask]:
+def open_app(app: Flask, settings: Settings) -> Iterator[Flask]:
     """The same server with one origin allowed."""
-    app = contextvars.Context().run(create_app, dataclasses.replace(settings, cors_origins=(APP,)))
-    yield app
-    with app.app_context():
+    open_app = contextvars.Context().run(create_app, dataclasses.replace(settings, cors_origins=(APP,)))
+    yield open_app
+    wake.init_app(app)  # the hooks to the broker are one for the process
+    with open_app.app_context():
         db.engine.dispose()
 
 
