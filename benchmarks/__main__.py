@@ -1,29 +1,29 @@
-"""`python -m benchmarks NAME|all [--quick]`."""
+"""`pipenv run bench NAME|all [--quick]`: measure, print, and write benchmarks/results/NAME.json."""
 
 import argparse
-import importlib
-import logging
-import os
+import json
+import pathlib
 
-from benchmarks import report
+from benchmarks.measures import MEASURES
 from benchmarks.rig import start_rig
 
-NAMES = ("booking", "contention", "availability", "growth", "memory")
+RESULTS = pathlib.Path(__file__).parent / "results"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Figures as ratios; see README.md.")
-    parser.add_argument("name", choices=(*NAMES, "all"))
-    parser.add_argument("--quick", action="store_true", help="short trials, to see that everything runs")
-    wanted = parser.parse_args()
-    for name in NAMES if wanted.name == "all" else (wanted.name,):
-        print(f"\n=== {name}: load average {os.getloadavg()[0]:.1f} at the start")
-        logging.disable(logging.INFO)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("name", choices=[*MEASURES, "all"])
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller trials; nothing is written")
+    given = parser.parse_args()
+    for name in MEASURES if given.name == "all" else [given.name]:
         with start_rig() as rig:
-            machine = {**rig.machine(), "load_average_at_the_start": round(os.getloadavg()[0], 1)}
-            figures = importlib.import_module(f"benchmarks.{name}").run(rig, quick=wanted.quick)
-        report.write(name, machine, figures, quick=wanted.quick)
+            figures = {"machine": rig.machine(), "figures": MEASURES[name](rig, quick=given.quick)}
+        print(f"== {name}")
+        for what, figure in figures["figures"].items():
+            print(f"  {what}: {json.dumps(figure)}")
+        if not given.quick:
+            RESULTS.mkdir(exist_ok=True)
+            (RESULTS / f"{name}.json").write_text(json.dumps(figures, indent=2) + "\n")
 
 
-if __name__ == "__main__":
-    main()
+main()

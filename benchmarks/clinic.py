@@ -26,7 +26,8 @@ FILL = """
       FROM practitioners p, locations l, generate_series(1, 5) day;
     INSERT INTO schedule_services SELECT s.id, h.id FROM schedules s, healthcare_services h;
     INSERT INTO users (id, email, name, fs_uniquifier, confirmed_at)
-    SELECT uuidv7(), n || '@example.com', 'Patient ' || n, lpad(n::text, 5, '0'), now() FROM generate_series(1, %(people)s) n;
+    SELECT uuidv7(), n || '@example.com', 'Patient ' || n, lpad(n::text, 5, '0'), now()
+      FROM generate_series(1, %(people)s) n;
     INSERT INTO user_roles SELECT u.id, r.id FROM users u, roles r WHERE r.name = 'patient';
     INSERT INTO patients (id, user_id, given_name, family_name, birth_date, email)
     SELECT uuidv7(), u.id, 'Pat', u.fs_uniquifier, '1980-01-01', u.email FROM users u;
@@ -49,7 +50,8 @@ STORE = """
       JOIN whom ON whom.number = who.number
       JOIN days ON days.number = n / people / %(a_day)s
      CROSS JOIN LATERAL (
-        SELECT (days.day + time '09:00' + (n / people %% %(a_day)s * 7 + who.number) %% %(grid)s * interval '8 hours' / %(grid)s)
+        SELECT (days.day + time '09:00'
+                + (n / people %% %(a_day)s * 7 + who.number) %% %(grid)s * interval '8 hours' / %(grid)s)
                AT TIME ZONE %(zone)s AS start) AS at
      CROSS JOIN LATERAL (SELECT tstzrange(start, start + interval '8 hours' / %(grid)s) AS during) AS visit
      CROSS JOIN healthcare_services h CROSS JOIN locations l
@@ -71,7 +73,6 @@ class Clinic:
     location_id: UUID
     practitioners: list[UUID]
     patients: list[Patient]
-    duration: timedelta = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,6 @@ def store(database_url: str, stored: int, *, first_day: date, a_day: int, grid: 
             " WHERE conrelid = 'appointments'::regclass AND contype = 'x'"
         ).fetchall()
         with connection.transaction():
-            connection.execute("SET LOCAL session_replication_role = replica")  # the rows they point to are there
             for name, _ in constraints:
                 connection.execute(f"ALTER TABLE appointments DROP CONSTRAINT {name}")  # type: ignore[call-overload]
             connection.execute(STORE, values)
@@ -157,7 +157,10 @@ class Times:
         clinic = self.clinic
         numbers = range(self._busy, self._busy + count)
         self._busy += count
-        return [Try(clinic.practitioners[0], clinic.patients[n % len(clinic.patients)], _time(self.BUSY + n)) for n in numbers]
+        return [
+            Try(clinic.practitioners[0], clinic.patients[n % len(clinic.patients)], _time(self.BUSY + n))
+            for n in numbers
+        ]
 
     def fought_for(self, *, times: int, patients: int) -> list[Try]:
         """`times` times of one practitioner, each wanted by `patients` different patients at once."""
@@ -165,7 +168,11 @@ class Times:
         self._fought_for += times
         turn = first // times * patients  # other patients than last time, so that nobody reaches a rate limit
         return [
-            Try(clinic.practitioners[1], clinic.patients[(turn + who) % len(clinic.patients)], _time(self.FOUGHT_FOR + first + n))
+            Try(
+                clinic.practitioners[1],
+                clinic.patients[(turn + who) % len(clinic.patients)],
+                _time(self.FOUGHT_FOR + first + n),
+            )
             for n in range(times)
             for who in range(patients)
         ]

@@ -56,7 +56,11 @@ def drive(port: int, requests: Sequence[bytes], *, clients: int) -> Outcome:
     """
     told = pickle.dumps((port, list(requests), clients))
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.load"], input=told, stdout=subprocess.PIPE, timeout=GIVE_UP_SECONDS + 30, check=True
+        [sys.executable, "-m", "benchmarks.load"],
+        input=told,
+        stdout=subprocess.PIPE,
+        timeout=GIVE_UP_SECONDS + 30,
+        check=True,
     )
     return Outcome(*pickle.loads(done.stdout))
 

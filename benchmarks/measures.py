@@ -30,6 +30,7 @@ REPETITIONS = 3
 SECRETS = {"secret_key": "s" * 40, "jwt_secret_key": "j" * 40}
 Figures = dict[str, Any]
 
+
 def spread(values: list[float]) -> Figures:
     """Median with the least and the most of the repetitions."""
     return {"median": round(statistics.median(values), 1), "min": round(min(values), 1), "max": round(max(values), 1)}
@@ -111,10 +112,11 @@ def _all(status: int, trial: Outcome) -> Outcome:
 
 
 def _raw(url: str, clinic: Clinic, *, clients: int, seconds: int) -> Figures:
-    """The transaction as one statement over psycopg threads. PostgreSQL alone could do more: Python costs most of it."""
+    """The transaction as one statement over psycopg threads; Python costs most of it, PostgreSQL could do more."""
     statement = """
         WITH booked AS (
-            INSERT INTO appointments (id, service_id, practitioner_id, location_id, patient_id, status, during, occupied)
+            INSERT INTO appointments
+                (id, service_id, practitioner_id, location_id, patient_id, status, during, occupied)
             VALUES (uuidv7(), %s, %s, %s, %s, 'booked', tstzrange(%s, %s), tstzrange(%s, %s))
             ON CONFLICT DO NOTHING RETURNING id, patient_id),
         audited AS (
@@ -134,7 +136,12 @@ def _raw(url: str, clinic: Clinic, *, clients: int, seconds: int) -> Figures:
                 who = (step * clients + number) % len(clinic.practitioners)
                 start = noon + timedelta(minutes=30) * (step * clients // len(clinic.practitioners) + step)
                 end = start + timedelta(minutes=30)
-                ids = (clinic.service_id, clinic.practitioners[who], clinic.location_id, clinic.patients[who].patient_id)
+                ids = (
+                    clinic.service_id,
+                    clinic.practitioners[who],
+                    clinic.location_id,
+                    clinic.patients[who].patient_id,
+                )
                 connection.execute(statement, (*ids, start, end, start, end))
                 done[number] += 1
                 step += 1

