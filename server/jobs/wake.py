@@ -1,9 +1,8 @@
-"""Hurrying the workers after a commit: one task a second at most, which finds all that was written in it."""
+"""Hurrying the workers after a commit: a few tasks a second at most, which find all that was written meanwhile."""
 
 import logging
 import time
 
-import redis
 from flask import Flask
 
 from server.jobs.celery_app import celery, configure
@@ -12,7 +11,34 @@ from server.settings import Settings
 from server.web.caching import forget_directory
 
 log = logging.getLogger(__name__)
-AWAY_SECONDS = 10  # how long a broker that did not answer is left alone
+
+
+class Bell:
+    """Asks the workers for a look in half a second. Whoever rings until then is found by that look.
+
+    Each process has its own: asking the broker whether another one rang already would cost every booking more
+    than the few looks that it saves.
+    """
+
+    QUIET = 0.4  # seconds, a little less than the look is ahead
+    AWAY = 10.0  # how long a broker that did not answer is left alone
+
+    def __init__(self) -> None:
+        self.quiet_until = 0.0
+
+    def ring(self) -> None:
+        if time.monotonic() < self.quiet_until:
+            return
+        self.quiet_until = time.monotonic() + self.QUIET
+        try:
+            celery.send_task("run-job", args=["send-letters"], countdown=0.5)
+        except Exception as error:
+            # Somebody waits for the answer of this request: do not make everybody wait for a broker that hangs.
+            self.quiet_until = time.monotonic() + self.AWAY
+            log.warning("The broker does not answer, the clock's sweep sends the letters: %s", type(error).__name__)
+
+
+bell = Bell()
 
 
 def init_app(app: Flask) -> None:
@@ -20,22 +46,5 @@ def init_app(app: Flask) -> None:
     settings: Settings = app.config["FRONTDESK"]
     configure(settings.redis_url)
     celery.flask_app = app
-    client: redis.Redis = app.config["SESSION_REDIS"]
-
-    away_until = 0.0
-
-    def wake_letters() -> None:
-        # The first commit of each second asks for a look at the end of it; the others are found by that look.
-        nonlocal away_until
-        if time.monotonic() < away_until:
-            return
-        try:
-            if client.set("letters-awake", "1", nx=True, px=500):
-                celery.send_task("run-job", args=["send-letters"], countdown=0.5)
-        except Exception as error:
-            # Somebody waits for the answer of this request: do not make everybody wait for a broker that hangs.
-            away_until = time.monotonic() + AWAY_SECONDS
-            log.warning("The broker does not answer, the clock's sweep sends the letters: %s", type(error).__name__)
-
-    outbox.wake = wake_letters
+    outbox.wake = bell.ring
     directory.forget = forget_directory

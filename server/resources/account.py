@@ -1,9 +1,8 @@
 """The signed-in account: who am I, for whom may I act, sign out."""
 
 from typing import Any
-from uuid import UUID
 
-from flask_jwt_extended import get_jwt
+from flask import g
 
 from server.resources.schemas.auth import MeSchema
 from server.resources.schemas.fields import NothingSchema
@@ -38,4 +37,4 @@ class Logout(MethodView):
     @account.response(204)
     def post(self, _body: dict[str, Any]) -> None:
         """Sign out: every token of this sign-in is dead at once"""
-        tokens.end_family(UUID(get_jwt()["fam"]), actor=current_actor())
+        tokens.end_family(g.token_family_id, actor=current_actor())

@@ -151,8 +151,9 @@ _SEARCH_OF_ONE = _search_of(_ONE, _TAKEN_OF_ONE)
 # Everything the rules ask about one start with one practitioner, in one row (of the best fitting hours).
 _FACTS = text(
     f"""
-    SELECT service.*, make_interval(mins => service.minimum_notice_minutes) AS notice, now.at AS now,
-           p.id AS practitioner_id, p.name AS practitioner_name, p.is_active AS practitioner_is_active,
+    SELECT service.id, service.step_minutes, service.minimum_notice_minutes, service.horizon_days,
+           service.self_bookable, service.capacity, service.max_open_per_patient, now.at AS now,
+           p.id AS practitioner_id, p.is_active AS practitioner_is_active,
            wanted.during, wanted.occupied, best.*, l.id AS place_id, l.time_zone,
            EXISTS (SELECT FROM schedules s JOIN schedule_services o ON o.schedule_id = s.id
                     WHERE s.practitioner_id = p.id AND o.service_id = service.id
@@ -168,7 +169,8 @@ _FACTS = text(
                tstzrange(start - make_interval(mins => service.buffer_before_minutes),
                          start + duration + make_interval(mins => service.buffer_after_minutes)) AS occupied) AS wanted
       LEFT JOIN LATERAL (
-        SELECT h.location_id, h.room_id, h.hours @> wanted.during AS is_open, closed && wanted.during AS is_closed,
+        SELECT h.location_id AS open_at, h.room_id,
+               h.hours @> wanted.during AS is_open, closed && wanted.during AS is_closed,
                busy && wanted.during AS is_busy, busy && wanted.occupied AS is_buffered,
                room_busy && wanted.occupied AS is_room_busy,
                (SELECT extract(epoch FROM start - lower(opening)) % (service.step_minutes * 60) = 0
@@ -186,7 +188,7 @@ _FACTS = text(
             ) AS rooms
          ORDER BY h.hours @> wanted.during DESC, closed && wanted.during, room_busy && wanted.occupied
          LIMIT 1) AS best ON true
-      LEFT JOIN locations l ON l.id = coalesce(best.location_id, CAST(:location_id AS uuid),
+      LEFT JOIN locations l ON l.id = coalesce(best.open_at, CAST(:location_id AS uuid),
            (SELECT s.location_id FROM schedules s WHERE s.practitioner_id = p.id ORDER BY s.id LIMIT 1))
      WHERE service.id = :service_id AND service.is_active
 """
@@ -345,7 +347,7 @@ def _for_patients(found: Row[Any], start: datetime) -> list[Reason]:
     out: list[Reason] = []
     if not found.self_bookable:
         out.append(Reason("not-offered", "Please call the clinic to book this service."))
-    if start < found.now + found.notice:
+    if start < found.now + timedelta(minutes=found.minimum_notice_minutes):
         words = minutes_in_words(found.minimum_notice_minutes)
         out.append(Reason("notice", f"This service is booked at least {words} ahead."))
     if start >= found.now + timedelta(days=found.horizon_days):

@@ -280,6 +280,8 @@ def _check(
     against = availability.reasons(found, start=start, actor=actor)
     if override:
         against = [reason for reason in against if reason.code not in OVERRIDABLE]
+        if found.place_id is None:  # no hours say where, and no reason makes a location
+            raise Invalid("Say at which location.", errors={"location_id": ["There is no such location."]})
     forbidding = [reason for reason in against if reason.code not in TAKEN]
     if forbidding:
         raise RulesForbid(forbidding)

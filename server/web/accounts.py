@@ -63,6 +63,8 @@ class SignInForm(LoginForm):
 def init_app(app: Flask) -> None:
     """Bind Flask-Security; its sign-in takes forms only, is limited, and goes on record."""
     security.init_app(app, Datastore(db, User, Role), mail_util_cls=OutboxMail, login_form=SignInForm)
+    # Nobody here asks Flask-Principal who it is, and it would look into the session for each request to know.
+    security.principal.identity_loaders.clear()
     for limit in sign_in_limits:
         limited: Any = limit(app.view_functions["security.login"])
         app.view_functions["security.login"] = limited

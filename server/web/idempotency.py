@@ -3,16 +3,16 @@
 import functools
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from flask import Response, current_app, g, make_response, request
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 from werkzeug.exceptions import HTTPException
 
 from server.errors import Conflict, DomainError, Invalid
 from server.extensions import db
-from server.models import IdempotencyKey
 from server.services.transaction import atomic, retried
 from server.utils.tokens import fingerprint
 from server.web.identity import current_actor
@@ -63,59 +63,62 @@ def _answer(key: str, run: Callable[[], Response]) -> Response:
         status = error.status if isinstance(error, DomainError) else error.code or 500
         if isinstance(error, StillRunning | KeyReused) or status in (401, 429) or status >= 500:
             raise
-        return _refuse(key, request_hash, current_app.make_response(current_app.handle_user_exception(error)))
+        response: Response = current_app.make_response(current_app.handle_user_exception(error))
+        with suppress(_Overtaken), atomic():
+            _store(key, request_hash, response)
+            return response
+    except _Overtaken:
+        pass
+    return _first_or_again(key, request_hash, run)
+
+
+# The lock on the key and what was answered before, at once. The answer is as old as the statement and the lock is not:
+# in that instant another request may be answered and let go of it. `_store` notices.
+_CLAIM = text("""
+    SELECT claim.is_ours, k.request_hash, k.status, k.headers, k.body
+      FROM (SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AS is_ours) AS claim
+      LEFT JOIN idempotency_keys k ON k.user_id = :user_id AND k.key = :key
+""")
+_KEEP = text("""
+    INSERT INTO idempotency_keys (user_id, key, request_hash, status, headers, body)
+    VALUES (:user_id, :key, :request_hash, :status, :headers, :body) ON CONFLICT DO NOTHING
+""").bindparams(bindparam("headers", type_=JSONB))
+
+
+class _Overtaken(Exception):
+    """The key's answer is there by now, given to another request while this one was about to begin."""
 
 
 @retried
 def _first_or_again(key: str, request_hash: bytes, run: Callable[[], Response]) -> Response:
+    user_id = current_actor().user_id
     with atomic():
-        if not db.session.scalar(select(func.pg_try_advisory_xact_lock(_lock(key)))):
+        seen = db.session.execute(_CLAIM, {"name": f"{user_id} {key}", "user_id": user_id, "key": key}).one()
+        if not seen.is_ours:
             raise StillRunning("A request with this Idempotency-Key is still running. Try again in a moment.")
-        if seen := _seen(key):
-            return _again(seen, request_hash)
-        response = run()
-        _store(key, request_hash, response)
-    return response
-
-
-@retried
-def _refuse(key: str, request_hash: bytes, refusal: Response) -> Response:
-    """Remember a refusal, whose own transaction is gone; unless another request with this key came in between."""
-    with atomic():
-        db.session.execute(select(func.pg_advisory_xact_lock(_lock(key))))
-        if seen := _seen(key):
-            return _again(seen, request_hash)
-        _store(key, request_hash, refusal)
-    return refusal
-
-
-def _lock(key: str) -> Any:
-    return func.hashtextextended(f"{current_actor().user_id} {key}", 0)
-
-
-def _seen(key: str) -> IdempotencyKey | None:
-    return db.session.get(IdempotencyKey, (current_actor().user_id, key))
-
-
-def _again(seen: IdempotencyKey, request_hash: bytes) -> Response:
-    if seen.request_hash != request_hash:
+        if seen.request_hash is None:
+            response = run()
+            _store(key, request_hash, response)
+            return response
+    if bytes(seen.request_hash) != request_hash:
         raise KeyReused("This Idempotency-Key was used for another request. Use a new key for each new request.")
-    again = Response(seen.body, status=seen.status, headers=seen.headers)
+    again = Response(bytes(seen.body), status=seen.status, headers=seen.headers)
     again.headers["Idempotent-Replayed"] = "true"
     return again
 
 
 def _store(key: str, request_hash: bytes, response: Response) -> None:
-    db.session.execute(
-        insert(IdempotencyKey)
-        .values(
-            user_id=current_actor().user_id,
-            key=key,
-            request_hash=request_hash,
-            status=response.status_code,
-            headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
-            body=response.get_data(),
-        )
-        .on_conflict_do_nothing()
+    kept = db.session.execute(
+        _KEEP,
+        {
+            "user_id": current_actor().user_id,
+            "key": key,
+            "request_hash": request_hash,
+            "status": response.status_code,
+            "headers": {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
+            "body": response.get_data(),
+        },
     )
+    if not kept.rowcount:  # type: ignore[attr-defined]
+        raise _Overtaken
     g.idempotency_key = key

@@ -1,16 +1,19 @@
 """Who is asking: the actor of this request, from a bearer token or from the session of the pages."""
 
 import re
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 from flask import Flask, g, request, session
-from flask_jwt_extended import get_jwt, get_jwt_identity, verify_jwt_in_request
+from flask_jwt_extended import get_jwt, verify_jwt_in_request
 from flask_login import user_logged_in, user_logged_out
 from flask_security import current_user
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from server.services import access
 from server.services.access import Actor
+from server.utils import clock
 from server.utils.tokens import new_id, new_secret
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -36,14 +39,27 @@ def current_actor() -> Actor:
 
 def token_actor() -> Actor:
     """The account of the bearer token. Raises what the token handlers answer with 401."""
-    verify_jwt_in_request()
-    claims = get_jwt()
+    claims = _claims_of(request.headers.get("Authorization", ""))
+    if claims["exp"] <= clock.now().timestamp():
+        verify_jwt_in_request()  # has ended since it was remembered: this says so
+    g.token_family_id = UUID(claims["fam"])
     return access.actor_for(
-        UUID(get_jwt_identity()),
-        family_id=UUID(claims["fam"]),
+        UUID(claims["sub"]),
+        family_id=g.token_family_id,
         ip=request.remote_addr or "",
         request_id=g.request_id,
     )
+
+
+@lru_cache(maxsize=4096)
+def _claims_of(_authorization: str) -> dict[str, Any]:
+    """What this request's token says, once it was verified. Refusals raise, and are not remembered.
+
+    A signature stays true, so it is checked once in a process; whether the account and the sign-in still stand is
+    asked of the database every time.
+    """
+    verify_jwt_in_request()
+    return dict(get_jwt())
 
 
 def session_actor() -> Actor:

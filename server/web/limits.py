@@ -8,6 +8,7 @@ from flask import request
 
 from server.errors import DomainError
 from server.extensions import limiter
+from server.utils import clock
 from server.web.identity import current_actor
 from server.web.rest import read_json
 
@@ -30,6 +31,12 @@ def per_address_and_email() -> str:
 
 def per_address() -> str:
     return f"ip:{request.remote_addr}"
+
+
+def seconds_to_wait() -> int:
+    """Until the limit that this request broke counts anew."""
+    broken = limiter.current_limit
+    return max(1, int(broken.reset_at - clock.now().timestamp())) if broken else 60
 
 
 sign_in_limits = [

@@ -5,13 +5,16 @@ import traceback
 from typing import Any
 
 from flask import Flask, Response, g, json, render_template, request
+from flask_limiter import RateLimitExceeded
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from server.errors import DomainError
 from server.extensions import jwt
 from server.services.transaction import abandon, sqlstate
 from server.web import sentry
+from server.web.limits import seconds_to_wait
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +120,8 @@ def _http_error(error: HTTPException) -> Response:
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             response.headers[name] = value
-    if getattr(error, "retry_after", None):
-        response.headers["Retry-After"] = str(error.retry_after)  # type: ignore[attr-defined]
+    if isinstance(error, RateLimitExceeded):
+        response.headers["Retry-After"] = str(seconds_to_wait())
     return response
 
 
@@ -142,7 +145,9 @@ def _database_error(error: SQLAlchemyError) -> Response:
     abandon()
     if isinstance(error, DataError):
         return answer(422, "invalid", "Some of what was sent is not right", "A value is outside of what can be stored.")
-    if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+    if isinstance(error, OperationalError | NoConnectionFree) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    ):
         log.error("The database does not answer: %s", sqlstate(error))
         response = answer(
             503, "unavailable", "Not available right now", "The database does not answer. Please try again."

@@ -62,6 +62,8 @@ class Blueprint(flask_smorest.Blueprint):
     ARGUMENTS_PARSER = StrictParser()
 
     def arguments(self, schema: Any, *, location: str = "json", **kwargs: Any) -> Callable[[Any], Any]:
+        if isinstance(schema, type):
+            schema = schema()  # once, and not anew for each request
         declare = super().arguments(schema, location=location, **kwargs)
 
         def decorator(view: Any) -> Any:

@@ -34,8 +34,6 @@ def _set_headers(response: Response) -> Response:
     headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
     if request.is_secure:
         headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
-    if response.status_code not in (429, 503):
-        headers.pop("Retry-After", None)  # Flask-Limiter says it on every answer, also where nothing went wrong
     if request.path.startswith("/api") and current_app.config["FRONTDESK"].cors_origins:
         response.vary.add("Origin")  # a cache must not show one origin what was meant for another
     if not (request.endpoint or "").endswith("static"):

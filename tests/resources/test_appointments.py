@@ -88,6 +88,9 @@ def test_dana_sets_a_rule_aside_with_a_reason_and_it_is_on_record(api_client: Ap
     assert api_client(cast.dana).post("/appointments", {**early, "override": {"reason": " "}}).status_code == 422
     booked = api_client(cast.dana).post("/appointments", {**early, "override": {"reason": "She flies at noon."}})
     assert booked.status_code == 201
+    nowhere = wanted(cast, 8, 30, patient_id=str(cast.ana.patient_id), location_id=str(uuid4()))
+    lost = api_client(cast.dana).post("/appointments", {**nowhere, "override": {"reason": "x"}})
+    assert (lost.status_code, list(lost.json["errors"])) == (422, ["location_id"])
     actions = select(AuditEvent.action).where(AuditEvent.object_id == booked.json["id"])
     assert db.session.scalars(actions).all() == ["appointment.overridden"]
     assert api_client(cast.ana).post("/appointments", wanted(cast, 7, override={"reason": "x"})).status_code == 403
