@@ -1,5 +1,8 @@
 """One bare instance of each extension; the factory binds them to the app."""
 
+from typing import Any
+
+import psycopg
 from flask_bootstrap import Bootstrap5
 from flask_caching import Cache
 from flask_cors import CORS
@@ -12,7 +15,9 @@ from flask_security import Security
 from flask_smorest import Api
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
-from sqlalchemy import MetaData
+from psycopg.pq import TransactionStatus
+from sqlalchemy import MetaData, event
+from sqlalchemy.engine import Engine
 from sqlalchemy.orm import DeclarativeBase
 
 # Every constraint gets the same name on every machine, so that a migration can find it again.
@@ -27,6 +32,24 @@ NAMING = {
 
 class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
+
+
+class Connection(psycopg.Connection[Any]):
+    """One whose prepared statements, and with them their plans, outlive a rollback.
+
+    psycopg forgets them each time, in case a table was taken back with it. Here only migrations make tables, and every
+    request that only reads ends in a rollback: it would plan each statement anew, which takes longer than to run it.
+    """
+
+    def rollback(self) -> None:
+        with self.lock:
+            if self.pgconn.transaction_status != TransactionStatus.IDLE:
+                self.wait(self._exec_command(b"ROLLBACK"))
+
+
+@event.listens_for(Engine, "do_connect")
+def _connect(_dialect: Any, _record: Any, arguments: list[Any], named: dict[str, Any]) -> Connection:
+    return Connection.connect(*arguments, **named)
 
 
 # After the commit of a command its door shows what it read; with expiry each row would be fetched once more.
