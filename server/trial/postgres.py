@@ -82,6 +82,7 @@ class Postgres(Server):
             self._socket_folder.mkdir(mode=0o700)
             self._give(self._socket_folder)
         self._clear_after_crash()
+        self._open_the_way(self.folder)
         command: list[str | Path] = [self._programs / "postgres", "-D", self.folder, "-k", self._socket_folder]
         for setting in POSTGRES_SETTINGS.items():
             command += ["-c", "=".join(setting)]
@@ -148,6 +149,12 @@ class Postgres(Server):
             return
         account = pwd.getpwnam(self._user)
         os.chown(folder, account.pw_uid, account.pw_gid)
+        self._open_the_way(folder)
+
+    def _open_the_way(self, folder: Path) -> None:
+        """Let the account pass to its folder and its programs. At each start: somebody may have shut a door since."""
+        if self._user is None:
+            return
         for path in (folder, self._programs):
             for parent in path.parents:
                 mode = parent.stat().st_mode

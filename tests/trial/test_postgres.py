@@ -58,6 +58,14 @@ def test_it_starts_again_after_kill_9_while_somebody_works(postgres: Postgres) -
         busy.close()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives it an account of its own")
+def test_it_starts_again_when_the_way_to_its_folder_was_closed(postgres: Postgres, folder: Path) -> None:
+    postgres.stop()
+    folder.parent.chmod(0o700)
+    postgres.start()
+    assert postgres.is_alive()
+
+
 def test_it_starts_over_a_zombie(postgres: Postgres, folder: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", KILLS_AND_FORGETS, str(folder)], stdout=subprocess.PIPE, text=True
