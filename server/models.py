@@ -1,25 +1,42 @@
 """The schema's front door: every table, by name."""
 
 from server.tables.audit import AuditEvent
-from server.tables.booking import OCCUPIES, OCCUPYING, Appointment, IdempotencyKey, Status
-from server.tables.clinic import HealthcareService, Location, Room
+from server.tables.booking import (
+    OCCUPIES,
+    OCCUPYING,
+    Appointment,
+    AppointmentSeries,
+    GroupSession,
+    IdempotencyKey,
+    Status,
+)
+from server.tables.clinic import ClinicSettings, HealthcareService, Location, PractitionerRule, Referral, Room
 from server.tables.messaging import OutboxMessage
 from server.tables.people import Patient, Practitioner, RelatedPerson
-from server.tables.scheduling import Closure, Schedule, schedule_services
+from server.tables.scheduling import Closure, ClosurePlanItem, ExternalCalendar, Schedule, schedule_services
 from server.tables.security import RefreshToken, Role, TokenFamily, User, user_roles
+from server.tables.waiting import FreedTime, WaitlistEntry, WaitlistOffer
 
 __all__ = [
     "OCCUPIES",
     "OCCUPYING",
     "Appointment",
+    "AppointmentSeries",
     "AuditEvent",
+    "ClinicSettings",
     "Closure",
+    "ClosurePlanItem",
+    "ExternalCalendar",
+    "FreedTime",
+    "GroupSession",
     "HealthcareService",
     "IdempotencyKey",
     "Location",
     "OutboxMessage",
     "Patient",
     "Practitioner",
+    "PractitionerRule",
+    "Referral",
     "RefreshToken",
     "RelatedPerson",
     "Role",
@@ -28,6 +45,8 @@ __all__ = [
     "Status",
     "TokenFamily",
     "User",
+    "WaitlistEntry",
+    "WaitlistOffer",
     "schedule_services",
     "user_roles",
 ]

@@ -135,4 +135,6 @@ def create_appointment(
         "occupied": occupied,
         **over,
     }
+    if values["status"] == "pending":
+        values.setdefault("answer_by", start)
     return _add(Appointment(practitioner_id=practitioner.id, location_id=location.id, service_id=service.id, **values))

@@ -8,7 +8,8 @@ from server.web.guards import guard, staff_on_pages
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 guard(admin, staff_on_pages)
 
-STEP = "/appointments/<uuid:appointment_id>/<any('confirm', 'arrive', 'complete', 'no-show', 'undo'):step>"
+STEPS = "'confirm', 'arrive', 'start', 'complete', 'no-show', 'approve', 'decline', 'undo'"
+STEP = f"/appointments/<uuid:appointment_id>/<any({STEPS}):step>"
 
 # The day
 admin.add_url_rule("", view_func=day_pages.go_to_today, strict_slashes=False)

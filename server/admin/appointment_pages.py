@@ -12,7 +12,7 @@ from server.admin.day_pages import day_of, remember_step
 from server.admin.reading import read_date, read_id, read_start, read_text, read_version
 from server.errors import Invalid
 from server.models import Appointment
-from server.services import availability, booking, directory, visits
+from server.services import availability, booking, directory, steps, visits
 from server.services.availability import FreeTime
 from server.utils import clock
 from server.web.identity import current_actor
@@ -37,12 +37,16 @@ def show_appointment(appointment_id: UUID) -> str:
 
 
 def take_step(appointment_id: UUID, step: str) -> Response:
-    """confirm, arrive, complete, no-show, undo; only on the version that the reader saw."""
+    """confirm, arrive, start, complete, no-show, approve, decline, undo; only on the version that the reader saw."""
 
     def command() -> Appointment:
         if step == "confirm":
             return booking.confirm_appointment(appointment_id, if_version=read_version(), actor=current_actor())
-        return booking.take_step(appointment_id, step=step, if_version=read_version(), actor=current_actor())
+        if step == "approve":
+            return steps.approve_request(appointment_id, if_version=read_version(), actor=current_actor())
+        if step == "decline":
+            return steps.decline_request(appointment_id, if_version=read_version(), actor=current_actor())
+        return steps.take_step(appointment_id, step=step, if_version=read_version(), actor=current_actor())
 
     return _answer(appointment_id, step, command)
 

@@ -16,7 +16,7 @@ from server.admin.day_pages import remember_step
 from server.admin.reading import read_date, read_id, read_start, read_text
 from server.errors import DomainError, Invalid, NotVisible
 from server.models import HealthcareService, Location, Patient, Practitioner
-from server.services import access, availability, booking, directory, people, visits
+from server.services import access, availability, booking, directory, people, visits, why
 from server.services.availability import OVERRIDABLE, FreeTime
 from server.utils import clock
 from server.utils.text import clean_line
@@ -207,7 +207,7 @@ def _against(wanted: Wanted, refused: DomainError | None, note: str) -> dict[str
         codes = {reason["code"] for reason in found}
         sentences += [reason["detail"] for reason in found] or [refused.detail]
     elif wanted.practitioner and wanted.service and wanted.start:
-        reasons = availability.explain(
+        reasons = why.explain(
             wanted.service.id,
             practitioner_id=wanted.practitioner.id,
             start=wanted.start,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.jobs import letters
-from server.services import housekeeping, occupancy
+from server.services import housekeeping, occupancy, steps
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ TIMETABLE: tuple[Job, ...] = (
         occupancy.free_expired_holds,
         "Held times that nobody booked become free rows.",
     ),
+    Job("expire-requests", 60, steps.expire_requests, "Requests that nobody answered in time are void."),
+    Job("mark-no-shows", 300, steps.mark_no_shows, "Only for services that say after how many minutes."),
     Job("send-letters", 15, letters.send_due, "Sends what is due; the broker may have lost the wake-up call."),
     Job("forget-idempotency-keys", 3600, housekeeping.forget_idempotency_keys, "Answers older than 48 hours."),
     Job("forget-refresh-tokens", 86400, housekeeping.forget_refresh_tokens, "Tokens that expired a month ago."),

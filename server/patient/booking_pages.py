@@ -71,7 +71,7 @@ def release_hold(hold_id: UUID) -> Response:
     """Let the time go."""
     chosen = choice.current(hold_id)
     with suppress(NotVisible):  # it has ended already
-        booking.release_hold(hold_id, actor=current_actor())
+        holds.release_hold(hold_id, actor=current_actor())
     choice.forget()
     flash("The time is free again for others.", "info")
     if chosen is None:

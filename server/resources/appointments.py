@@ -13,9 +13,10 @@ from server.resources.schemas.appointments import (
     BookingRequestSchema,
     CancelSchema,
     RescheduleSchema,
+    RoomChangeSchema,
 )
 from server.resources.schemas.fields import NothingSchema
-from server.services import booking, visits
+from server.services import booking, sessions, steps, visits
 from server.web.guards import account_by_api, guard
 from server.web.idempotency import idempotent
 from server.web.identity import current_actor
@@ -52,10 +53,12 @@ class Appointments(MethodView):
 
         409 `slot-taken` comes with `alternatives`, 422 `not-bookable` with `reasons`.
         """
-        override = body.pop("override", None)
-        booked = booking.book_appointment(
-            **body, override_reason=override["reason"] if override else "", actor=current_actor()
-        )
+        reasons = {f"{name}_reason": body.pop(name, {}).get("reason", "") for name in ("override", "overbook")}
+        if session_id := body.pop("group_session_id", None):
+            reasons.pop("overbook_reason")
+            booked = sessions.book_seat(session_id, **body, **reasons, actor=current_actor())
+        else:
+            booked = booking.book_appointment(**body, **reasons, actor=current_actor())
         return _answer(booked, Location=url_for("appointments.AppointmentById", appointment_id=booked.id))
 
 
@@ -78,8 +81,15 @@ class Reschedule(MethodView):
     def post(self, body: dict[str, Any], appointment_id: UUID) -> Any:
         """Move it: the old time is kept until the new one is taken"""
         version = version_from_if_match(required=False)
+        override = body.pop("override", {})
         return _answer(
-            booking.reschedule_appointment(appointment_id, **body, if_version=version, actor=current_actor())
+            booking.reschedule_appointment(
+                appointment_id,
+                **body,
+                override_reason=override.get("reason", ""),
+                if_version=version,
+                actor=current_actor(),
+            )
         )
 
 
@@ -121,7 +131,7 @@ class _Step(MethodView):
 
     def _take(self, appointment_id: UUID) -> Any:
         version = version_from_if_match(required=False)
-        return _answer(booking.take_step(appointment_id, step=self.step, if_version=version, actor=current_actor()))
+        return _answer(steps.take_step(appointment_id, step=self.step, if_version=version, actor=current_actor()))
 
 
 @appointments.route("/<uuid:appointment_id>/arrive")
@@ -133,6 +143,18 @@ class Arrive(_Step):
     @appointments.response(200, AppointmentSchema)
     def post(self, _body: dict[str, Any], appointment_id: UUID) -> Any:
         """The patient has arrived (staff)"""
+        return self._take(appointment_id)
+
+
+@appointments.route("/<uuid:appointment_id>/start")
+class Start(_Step):
+    step = "start"
+
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
+    @appointments.arguments(NothingSchema, required=False)
+    @appointments.response(200, AppointmentSchema)
+    def post(self, _body: dict[str, Any], appointment_id: UUID) -> Any:
+        """The practitioner begins (staff); the state stays `arrived`"""
         return self._take(appointment_id)
 
 
@@ -170,6 +192,49 @@ class Undo(_Step):
     def post(self, _body: dict[str, Any], appointment_id: UUID) -> Any:
         """Take the last step back (staff)"""
         return self._take(appointment_id)
+
+
+@appointments.route("/<uuid:appointment_id>/approve")
+class Approve(MethodView):
+    decorators = [idempotent]
+
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
+    @appointments.arguments(NothingSchema, required=False)
+    @appointments.response(200, AppointmentSchema)
+    def post(self, _body: dict[str, Any], appointment_id: UUID) -> Any:
+        """A request becomes a booking (staff)"""
+        version = version_from_if_match(required=False)
+        return _answer(steps.approve_request(appointment_id, if_version=version, actor=current_actor()))
+
+
+@appointments.route("/<uuid:appointment_id>/decline")
+class Decline(MethodView):
+    decorators = [idempotent]
+
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
+    @appointments.arguments(CancelSchema, required=False)
+    @appointments.response(200, AppointmentSchema)
+    def post(self, body: dict[str, Any], appointment_id: UUID) -> Any:
+        """A request is turned down (staff); its time is free"""
+        version = version_from_if_match(required=False)
+        return _answer(
+            steps.decline_request(
+                appointment_id, reason=body.get("reason", ""), if_version=version, actor=current_actor()
+            )
+        )
+
+
+@appointments.route("/<uuid:appointment_id>/room")
+class ChangeRoom(MethodView):
+    decorators = [idempotent]
+
+    @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
+    @appointments.arguments(RoomChangeSchema)
+    @appointments.response(200, AppointmentSchema)
+    def post(self, body: dict[str, Any], appointment_id: UUID) -> Any:
+        """Another room or device of its location (staff)"""
+        version = version_from_if_match(required=False)
+        return _answer(booking.change_room(appointment_id, **body, if_version=version, actor=current_actor()))
 
 
 @appointments.route("/<uuid:appointment_id>/calendar.ics")

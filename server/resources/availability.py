@@ -11,15 +11,15 @@ from server.resources.schemas.availability import (
     WhySchema,
 )
 from server.services import availability as engine
-from server.services import directory
+from server.services import directory, why
 from server.services.availability import MAX_DAYS, FreeTime
 from server.utils import clock
-from server.web.guards import anyone_by_api, guard
+from server.web.guards import anyone_or_account_by_api, guard
 from server.web.identity import current_actor
 from server.web.rest import Blueprint, MethodView
 
 availability = Blueprint("availability", __name__, url_prefix="/api/v1/availability", description="Free times")
-guard(availability, anyone_by_api)
+guard(availability, anyone_or_account_by_api)
 
 
 @availability.route("")
@@ -51,9 +51,8 @@ class Why(MethodView):
     @availability.arguments(WhyQuerySchema, location="query")
     @availability.response(200, WhySchema)
     def get(self, query: dict[str, Any]) -> dict[str, Any]:
-        """Why a time is not free; says which rule, never who or what is in the way"""
-        query.setdefault("location_id", None)
-        reasons = engine.explain(**query, actor=current_actor())
+        """Why a time is not free: which rule; to staff also what is in the way"""
+        reasons = why.explain(**query, actor=current_actor())
         return {"free": not reasons, "reasons": reasons}
 
 

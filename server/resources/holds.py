@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import current_app, url_for
 
 from server.resources.schemas.appointments import HoldRequestSchema, HoldSchema
-from server.services import booking
+from server.services import holds as service
 from server.web.guards import account_by_api, guard
 from server.web.idempotency import idempotent
 from server.web.identity import current_actor
@@ -27,7 +27,7 @@ class Holds(MethodView):
     def post(self, body: dict[str, Any]) -> Any:
         """Hold a time for some minutes; two at most for one person"""
         minutes = current_app.config["FRONTDESK"].hold_minutes
-        held = booking.hold_time(**body, minutes=minutes, actor=current_actor())
+        held = service.hold_time(**body, minutes=minutes, actor=current_actor())
         return held, {"Location": url_for("holds.HoldById", hold_id=held.id)}
 
 
@@ -37,4 +37,4 @@ class HoldById(MethodView):
     @holds.response(204)
     def delete(self, hold_id: UUID) -> None:
         """Give a held time back"""
-        booking.release_hold(hold_id, actor=current_actor())
+        service.release_hold(hold_id, actor=current_actor())

@@ -17,11 +17,12 @@ from server.models import Appointment, Patient, Status
 ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT = "administrator", "front-desk", "practitioner", "patient"
 STAFF = frozenset({ADMINISTRATOR, FRONT_DESK, PRACTITIONER})
 
+_DESK = frozenset({"read", "book", "cancel", "reschedule", "confirm", "step", "approve", "override", "overbook"})
 # What each role may do to any appointment or patient. People and their proxies act through `grants`.
 MAY: Mapping[str, frozenset[str]] = {
-    ADMINISTRATOR: frozenset({"read", "book", "cancel", "reschedule", "confirm", "step", "override", "set-up"}),
-    FRONT_DESK: frozenset({"read", "book", "cancel", "reschedule", "confirm", "step", "override"}),
-    PRACTITIONER: frozenset({"read", "step"}),  # their own appointments only
+    ADMINISTRATOR: _DESK | {"set-up"},
+    FRONT_DESK: _DESK,
+    PRACTITIONER: frozenset({"read", "step", "approve"}),  # their own appointments only
     PATIENT: frozenset(),
 }
 # What somebody may do for themselves or, within what was granted, for somebody else.
@@ -37,6 +38,7 @@ WITH_NAMES = (
     joinedload(Appointment.location),
     joinedload(Appointment.patient),
     joinedload(Appointment.room),
+    joinedload(Appointment.device),
 )
 
 

@@ -6,7 +6,7 @@ hours into a multirange, and takes closures and occupied time away.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -92,6 +92,25 @@ _TAKEN_OF_ALL = f"""
 """
 
 
+def _no_start_without(kind: str, occupied_by: str) -> str:
+    """The starts at which every room (or device) of the kind that the service needs is taken at a location.
+
+    One by one first and then what they have in common: half an hour in one room and half in another is no room.
+    """
+    return f"""
+                CASE WHEN {kind} IS NULL THEN '{{}}'::tstzmultirange ELSE coalesce((
+                    SELECT range_intersect_agg(each.taken) FROM rooms r CROSS JOIN LATERAL (
+                        SELECT coalesce(range_agg(tstzrange(lower(a.occupied) - duration - after,
+                                                            upper(a.occupied) + before, '()')), '{{}}') AS taken
+                          FROM appointments a WHERE a.{occupied_by} = r.id AND {_NEAR} AND {_OCCUPIES}) AS each
+                     WHERE r.location_id = l.id AND r.kind = {kind} AND r.is_active), '{{(,)}}') END"""
+
+
+# Patients book within the notice and the horizon of the service, or of the practitioner where theirs differ.
+_FROM = "now.at + CASE WHEN :as_staff THEN interval '0' ELSE make_interval(mins => {notice}) END"
+_UNTIL = "CASE WHEN :as_staff THEN 'infinity' ELSE now.at + make_interval(days => {horizon}) END"
+
+
 def _search_of(whose: str, taken: str) -> TextClause:
     """The search, for one practitioner or for everybody.
 
@@ -105,12 +124,16 @@ def _search_of(whose: str, taken: str) -> TextClause:
                make_interval(mins => step_minutes) AS step,
                make_interval(mins => buffer_before_minutes) AS before,
                make_interval(mins => buffer_after_minutes) AS after,
-               greatest(CAST(:from_at AS timestamptz), statement_timestamp() + CASE WHEN :as_staff THEN interval '0'
-                        ELSE make_interval(mins => minimum_notice_minutes) END) AS lo,
-               CASE WHEN :as_staff THEN CAST(:to_at AS timestamptz)
-                    ELSE least(CAST(:to_at AS timestamptz),
-                               statement_timestamp() + make_interval(days => horizon_days)) END AS hi
-          FROM healthcare_services WHERE id = :service_id
+               room_kind, device_kind, now.at, hs.minimum_notice_minutes AS notice, hs.horizon_days AS horizon,
+               greatest(CAST(:from_at AS timestamptz), {_FROM.format(notice="coalesce(rules.notice, 0)")}) AS lo,
+               least(CAST(:to_at AS timestamptz), {_UNTIL.format(horizon="coalesce(rules.horizon, 0)")}) AS hi
+          FROM healthcare_services hs
+         CROSS JOIN LATERAL (SELECT statement_timestamp() AS at) AS now
+         CROSS JOIN LATERAL (
+            SELECT least(min(r.minimum_notice_minutes), hs.minimum_notice_minutes) AS notice,
+                   greatest(max(r.horizon_days), hs.horizon_days) AS horizon
+              FROM practitioner_rules r WHERE r.service_id = hs.id) AS rules
+         WHERE hs.id = :service_id AND hs.capacity = 1
     )
     SELECT * FROM (
         SELECT free.*
@@ -122,20 +145,34 @@ def _search_of(whose: str, taken: str) -> TextClause:
             OFFSET 0) AS chunk  -- a fence, too
          CROSS JOIN LATERAL (
             WITH near_closures AS MATERIALIZED (
-                SELECT * FROM closures WHERE during && tstzrange(chunk_lo, chunk_hi + duration))
+                SELECT * FROM closures WHERE during && tstzrange(chunk_lo, chunk_hi + duration)),
+            lacking AS MATERIALIZED (
+                SELECT l.id AS location_id, {_no_start_without("room_kind", "room_id")} AS room,
+                       {_no_start_without("device_kind", "device_id")} AS device
+                  FROM locations l WHERE room_kind IS NOT NULL OR device_kind IS NOT NULL)
             SELECT DISTINCT start, start + duration AS "end", h.practitioner_id, h.location_id  -- in whichever room
               FROM ({_HOURS.format(lo="chunk_lo", hi="chunk_hi", offered=_OFFERED, whose=whose)}) AS h
+              LEFT JOIN practitioner_rules rule
+                ON rule.practitioner_id = h.practitioner_id AND rule.service_id = :service_id
+              LEFT JOIN lacking ON lacking.location_id = h.location_id
+             CROSS JOIN LATERAL (
+                SELECT greatest(chunk_lo, {_FROM.format(notice="coalesce(rule.minimum_notice_minutes, notice)")}) AS lo,
+                       least(chunk_hi, {_UNTIL.format(horizon="coalesce(rule.horizon_days, horizon)")}) AS hi
+                  FROM (SELECT service.at) AS now OFFSET 0) AS bookable
               {taken}
              CROSS JOIN LATERAL (
                 SELECT start
                   FROM unnest(h.hours) AS opening
                  CROSS JOIN LATERAL unnest(tstzmultirange(opening) - taken) AS gap
                  CROSS JOIN LATERAL generate_series(
-                    date_bin(step, greatest(lower(gap), chunk_lo) - interval '1 microsecond', lower(opening)) + step,
-                    least(upper(gap) - duration, chunk_hi - interval '1 microsecond'), step) AS start
+                    date_bin(step, greatest(lower(gap), bookable.lo) - interval '1 microsecond', lower(opening)) + step,
+                    least(upper(gap) - duration, bookable.hi - interval '1 microsecond'), step) AS start
                  WHERE opening && tstzrange(chunk_lo, chunk_hi)
+                   AND (lacking.location_id IS NULL OR NOT (start <@ lacking.device
+                        OR (h.room_id IS NULL AND start <@ lacking.room)))
                  ORDER BY start
                  LIMIT :limit) AS starts
+             WHERE :as_staff OR coalesce(rule.self_bookable, true)
              ORDER BY start, h.practitioner_id
          ) AS free
          WHERE chunk_lo < service.hi
@@ -148,18 +185,40 @@ def _search_of(whose: str, taken: str) -> TextClause:
 _SEARCH = _search_of(_ANYBODY, _TAKEN_OF_ALL)
 _SEARCH_OF_ONE = _search_of(_ONE, _TAKEN_OF_ONE)
 
+
+def _free_one(kind: str, occupied_by: str) -> str:
+    """A room (or device) of this kind at the location that nobody has then; of all, the first by name."""
+    return f"""(
+            SELECT r.id FROM rooms r
+             WHERE r.location_id = h.location_id AND r.kind = {kind} AND r.is_active AND NOT EXISTS (
+                   SELECT FROM appointments a
+                    WHERE a.{occupied_by} = r.id AND a.occupied && wanted.occupied AND {_OCCUPIES})
+             ORDER BY r.name LIMIT 1)"""
+
+
 # Everything the rules ask about one start with one practitioner, in one row (of the best fitting hours).
 _FACTS = text(
     f"""
-    SELECT service.id, service.step_minutes, service.minimum_notice_minutes, service.horizon_days,
-           service.self_bookable, service.capacity, service.max_open_per_patient, now.at AS now,
-           p.id AS practitioner_id, p.is_active AS practitioner_is_active,
+    SELECT service.id, service.name AS service_name, service.step_minutes, service.capacity, service.max_open_in_all,
+           service.approval_minutes, service.room_kind, service.device_kind,
+           coalesce(rule.minimum_notice_minutes, service.minimum_notice_minutes) AS minimum_notice_minutes,
+           coalesce(rule.horizon_days, service.horizon_days) AS horizon_days,
+           coalesce(rule.self_bookable, service.self_bookable) AS self_bookable,
+           coalesce(rule.max_open_per_patient, service.max_open_per_patient) AS max_open_per_patient,
+           coalesce(rule.max_per_day, service.max_per_day) AS max_per_day,
+           coalesce(rule.for_patients, service.for_patients) AS for_patients,
+           coalesce(rule.needs_referral, service.needs_referral) AS needs_referral,
+           coalesce(rule.min_age_years, service.min_age_years) AS min_age_years,
+           coalesce(rule.max_age_years, service.max_age_years) AS max_age_years,
+           coalesce(rule.needs_approval, service.needs_approval) AS needs_approval,
+           now.at AS now, p.id AS practitioner_id, p.is_active AS practitioner_is_active,
            wanted.during, wanted.occupied, best.*, l.id AS place_id, l.time_zone,
            EXISTS (SELECT FROM schedules s JOIN schedule_services o ON o.schedule_id = s.id
                     WHERE s.practitioner_id = p.id AND o.service_id = service.id
                       AND (CAST(:location_id AS uuid) IS NULL OR s.location_id = :location_id)) AS is_offered
       FROM healthcare_services service
       JOIN practitioners p ON p.id = :practitioner_id
+      LEFT JOIN practitioner_rules rule ON rule.practitioner_id = p.id AND rule.service_id = service.id
      CROSS JOIN LATERAL (SELECT statement_timestamp() AS at) AS now
      CROSS JOIN LATERAL (
         SELECT CAST(:start AS timestamptz) AS start,
@@ -169,7 +228,9 @@ _FACTS = text(
                tstzrange(start - make_interval(mins => service.buffer_before_minutes),
                          start + duration + make_interval(mins => service.buffer_after_minutes)) AS occupied) AS wanted
       LEFT JOIN LATERAL (
-        SELECT h.location_id AS open_at, h.room_id,
+        SELECT h.location_id AS open_at,
+               coalesce(h.room_id, {_free_one("service.room_kind", "room_id")}) AS room_id,
+               {_free_one("service.device_kind", "device_id")} AS device_id,
                h.hours @> wanted.during AS is_open, closed && wanted.during AS is_closed,
                busy && wanted.during AS is_busy, busy && wanted.occupied AS is_buffered,
                room_busy && wanted.occupied AS is_room_busy,
@@ -207,7 +268,9 @@ OPENING_HOURS = f"""
 """
 
 # Reason codes that a member of staff may set aside with a reason of their own.
-OVERRIDABLE = frozenset({"outside-hours", "closure", "not-offered", "notice", "horizon", "limit"})
+OVERRIDABLE = frozenset(
+    {"outside-hours", "closure", "not-offered", "notice", "horizon", "limit", "age", "patients", "referral"}
+)
 TAKEN = frozenset({"busy", "buffer", "room"})
 
 
@@ -224,8 +287,8 @@ class FreeTime:
     def as_json(self) -> dict[str, str]:
         """The contract's shape of a free time."""
         return {
-            "start": self.start.isoformat().replace("+00:00", "Z"),
-            "end": self.end.isoformat().replace("+00:00", "Z"),
+            "start": as_instant(self.start),
+            "end": as_instant(self.end),
             "practitioner_id": str(self.practitioner_id),
             "location_id": str(self.location_id),
             "service_id": str(self.service_id),
@@ -234,10 +297,29 @@ class FreeTime:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a time cannot be booked: a code of the contract and a sentence that names nobody."""
+    """Why a time cannot be booked: a code of the contract and a sentence that names nobody.
+
+    `possible_from`: when this rule would allow it. `blocking`: for staff only, [{type, id, start, end}].
+    """
 
     code: str
     detail: str
+    possible_from: datetime | None = None
+    blocking: tuple[dict[str, str], ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The contract's shape of a reason."""
+        out: dict[str, Any] = {"code": self.code, "detail": self.detail}
+        if self.possible_from is not None:
+            out["possible_from"] = as_instant(self.possible_from)
+        if self.blocking:
+            out["blocking"] = list(self.blocking)
+        return out
+
+
+def as_instant(value: datetime) -> str:
+    """RFC 3339 in UTC."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def search(
@@ -314,7 +396,7 @@ def facts(
     return row
 
 
-def reasons(found: Row[Any], *, start: datetime, actor: Actor) -> list[Reason]:
+def reasons(found: Row[Any], *, start: datetime, actor: Actor, is_session: bool = False) -> list[Reason]:
     """Every rule that forbids this start, from `facts`; empty when it is free for this actor.
 
     Notice, horizon and "only through the clinic" bind patients; staff may always use them.
@@ -326,7 +408,7 @@ def reasons(found: Row[Any], *, start: datetime, actor: Actor) -> list[Reason]:
         out.append(Reason("outside-hours", "The practitioner has no opening hours for this service then."))
     elif not found.is_on_step:
         out.append(Reason("not-offered", f"Times for this service start every {minutes_in_words(found.step_minutes)}."))
-    if found.capacity > 1:
+    if found.capacity > 1 and not is_session:
         out.append(Reason("not-offered", "This service is held as a group session."))
     if found.is_closed:
         out.append(Reason("closure", "The clinic or the practitioner is away then."))
@@ -334,8 +416,10 @@ def reasons(found: Row[Any], *, start: datetime, actor: Actor) -> list[Reason]:
         out.append(Reason("busy", "This time is taken."))
     elif found.is_buffered:
         out.append(Reason("buffer", "There is too little time before or after another visit."))
-    if found.is_room_busy:
-        out.append(Reason("room", "The room is taken then."))
+    if found.is_room_busy or (found.room_kind and not found.room_id and found.is_open):
+        out.append(Reason("room", "The room is taken then." if found.room_id else "No room for this is free then."))
+    if found.device_kind and not found.device_id and found.is_open:
+        out.append(Reason("room", "No device for this is free then."))
     if start <= found.now:
         out.append(Reason("notice", "This time is in the past."))
     elif not actor.may("book"):
@@ -347,34 +431,14 @@ def _for_patients(found: Row[Any], start: datetime) -> list[Reason]:
     out: list[Reason] = []
     if not found.self_bookable:
         out.append(Reason("not-offered", "Please call the clinic to book this service."))
-    if start < found.now + timedelta(minutes=found.minimum_notice_minutes):
+    zone = found.time_zone or "UTC"
+    if start < (first := found.now + timedelta(minutes=found.minimum_notice_minutes)):
         words = minutes_in_words(found.minimum_notice_minutes)
-        out.append(Reason("notice", f"This service is booked at least {words} ahead."))
+        when = f"{clock.local(first, zone):%-d %B %Y, %H:%M}"
+        out.append(Reason("notice", f"This service is booked at least {words} ahead: now from {when} on.", first))
     if start >= found.now + timedelta(days=found.horizon_days):
-        out.append(Reason("horizon", f"This service is booked at most {found.horizon_days} days ahead."))
+        first = start - timedelta(days=found.horizon_days)
+        sentence = f"This service is booked at most {found.horizon_days} days ahead"
+        when = f"{clock.local(first, zone):%-d %B %Y}"
+        out.append(Reason("horizon", f"{sentence}: this day can be booked from {when} on.", first))
     return out
-
-
-def explain(
-    service_id: UUID, *, practitioner_id: UUID, start: datetime, location_id: UUID | None, actor: Actor
-) -> list[Reason]:
-    """Why this start is not free; empty when it is.
-
-    A `start` without offset is wall time at the location: one that a clock change skips is answered with
-    `clock-change`.
-    """
-    if start.tzinfo is not None:
-        found = facts(service_id, practitioner_id=practitioner_id, start=start, location_id=location_id)
-        return reasons(found, start=start, actor=actor)
-    zone = facts(
-        service_id,
-        practitioner_id=practitioner_id,
-        start=start.replace(tzinfo=clock.now().tzinfo),
-        location_id=location_id,
-    ).time_zone
-    zone = zone or "UTC"
-    if not clock.exists(start, zone):
-        return [Reason("clock-change", f"The clocks in {zone} skip this time that day.")]
-    instant = clock.to_instant(start, zone)
-    found = facts(service_id, practitioner_id=practitioner_id, start=instant, location_id=location_id)
-    return reasons(found, start=instant, actor=actor)

@@ -3,6 +3,7 @@
 The database has the last word. See docs/decisions/0004-a-booking-is-one-statement.md.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,8 @@ from server.services.transaction import EXCLUSION_VIOLATION, atomic, sqlstate
 from server.utils.tokens import new_id
 
 ALTERNATIVES = 3
+LANES = 5  # visits that may lie over one another on purpose
+ROOMS_TRIED = 5
 IS_HOLD = text("appointments.status = 'proposed'")  # the very words of the partial indexes
 
 
@@ -40,11 +43,14 @@ class PatientBusy(Conflict):
 _COLUMNS = ", ".join(column.name for column in Appointment.__table__.columns)
 _BOOK = text(f"""
     WITH booked AS (
-        INSERT INTO appointments (id, service_id, practitioner_id, location_id, room_id, patient_id, status, during,
-                                  occupied, reason, override_reason, booked_by_id, hold_owner_id, hold_expires_at)
-        VALUES (:id, :service_id, :practitioner_id, :location_id, :room_id, :patient_id, :status, :during,
-                :occupied, :reason, :override_reason, :booked_by_id, :hold_owner_id,
-                clock_timestamp() + make_interval(mins => CAST(:hold_minutes AS integer)))
+        INSERT INTO appointments (id, service_id, practitioner_id, location_id, room_id, device_id, patient_id, status,
+                                  during, occupied, lane, session_id, capacity, series_id, reason, override_reason,
+                                  booked_by_id, hold_owner_id, hold_expires_at, answer_by)
+        VALUES (:id, :service_id, :practitioner_id, :location_id, :room_id, :device_id, :patient_id, :status, :during,
+                :occupied, :lane, :session_id, :capacity, :series_id, :reason, :override_reason, :booked_by_id,
+                :hold_owner_id, clock_timestamp() + make_interval(mins => CAST(:hold_minutes AS integer)),
+                least(clock_timestamp() + make_interval(mins => CAST(:answer_minutes AS integer)), CASE WHEN
+                      CAST(:answer_minutes AS integer) IS NOT NULL THEN lower(CAST(:during AS tstzrange)) END))
         ON CONFLICT DO NOTHING
         RETURNING {_COLUMNS}),
     audited AS (
@@ -67,17 +73,16 @@ def insert_if_free(
     actor: Actor,
     action: str,
     letter: str | None = None,
-    reason: str = "",
-    override_reason: str = "",
     hold_minutes: int | None = None,
+    hold_owner_id: UUID | None = None,
+    **more: Any,
 ) -> Appointment | None:
-    """The booking itself, from the row of `availability.facts`; None when the time is taken.
+    """The booking itself, from the row of `availability.facts` (or of a session); None when the time is taken.
 
-    ON CONFLICT DO NOTHING answers from all three constraints without an exception and without waiting
-    while holding a place in them, which is why it cannot deadlock. The appointment that comes back is what
-    was written; it is not part of the session, and its names are not loaded.
+    ON CONFLICT DO NOTHING answers from all constraints without an exception and without waiting while holding
+    a place in them, which is why it cannot deadlock. The appointment that comes back is what was written; it is not
+    part of the session, and its names are not loaded. `more`: further columns.
     """
-    is_hold = status == Status.PROPOSED
     event = audit.values(action, actor=actor)
     event["event_id"] = event.pop("id")
     values = {
@@ -87,17 +92,24 @@ def insert_if_free(
         "practitioner_id": found.practitioner_id,
         "location_id": found.place_id,
         "room_id": found.room_id,
+        "device_id": found.device_id,
         "patient_id": patient_id,
         "status": status.value,
         "during": found.during,
         "occupied": found.occupied,
-        "reason": reason,
-        "override_reason": override_reason,
-        "booked_by_id": None if is_hold else actor.user_id,
-        "hold_owner_id": (actor.user_id or actor.visitor_id) if is_hold else None,
+        "lane": 0,
+        "session_id": None,
+        "capacity": None,
+        "series_id": None,
+        "reason": "",
+        "override_reason": "",
+        "booked_by_id": None if status == Status.PROPOSED else actor.user_id,
+        "hold_owner_id": hold_owner_id,
         "hold_minutes": hold_minutes,
+        "answer_minutes": found.approval_minutes if status == Status.PENDING else None,
         "message_id": new_id(),
         "letter": letter,
+        **more,
     }
     row = db.session.execute(_BOOK, values).one_or_none()
     if row is None and free_expired_holds_near(found, patient_id):
@@ -107,6 +119,33 @@ def insert_if_free(
     if letter:
         outbox.hurry()
     return Appointment(**row._mapping)
+
+
+def insert_in_any_room(found: Row[Any], *, facts: Callable[[], Row[Any]], **booking: Any) -> Appointment | None:
+    """`insert_if_free`; when somebody took the room (or device) meanwhile, in the next one of the kind.
+
+    `facts` reads the facts anew. None when the time, or every room, is taken.
+    """
+    for _ in range(ROOMS_TRIED):
+        booked = insert_if_free(found, **booking)
+        if booked is not None or (found.room_kind, found.device_kind) == (None, None):
+            return booked
+        tried = (found.room_id, found.device_id)
+        found = facts()
+        if found.is_buffered or (found.room_id, found.device_id) == tried:
+            return None
+    return None
+
+
+def insert_over(found: Row[Any], **booking: Any) -> Appointment:
+    """A booking over another one, on purpose: in the first lane of its own that is free. Raises SlotTaken."""
+    for lane in range(1, LANES + 1):
+        booked = insert_if_free(found, lane=-lane, **booking)
+        if booked is not None:
+            return booked
+    if booking["patient_id"] is not None and patient_is_busy(booking["patient_id"], found.during, None):
+        raise PatientBusy("This patient already has a visit at that time.")
+    raise SlotTaken(f"Already {LANES} visits are put over this time.", alternatives=[])
 
 
 def fits(change: Any) -> bool:
@@ -126,6 +165,8 @@ def free_expired_holds_near(wanted: Row[Any] | Appointment, patient_id: UUID | N
     whose = [Appointment.practitioner_id == wanted.practitioner_id]
     if wanted.room_id is not None:
         whose.append(Appointment.room_id == wanted.room_id)
+    if wanted.device_id is not None:
+        whose.append(Appointment.device_id == wanted.device_id)
     if patient_id is not None:
         whose.append(Appointment.patient_id == patient_id)
     result = db.session.execute(
@@ -152,7 +193,7 @@ def refuse(
     found: Row[Any], *, start: datetime, patient_id: UUID | None, actor: Actor, ignore_id: UUID | None = None
 ) -> Any:
     """Raise what fits: the patient's own other visit, or the time is somebody else's, with alternatives."""
-    if patient_id is not None and not found.is_buffered and _patient_is_busy(patient_id, found.during, ignore_id):
+    if patient_id is not None and not found.is_buffered and patient_is_busy(patient_id, found.during, ignore_id):
         raise PatientBusy("This patient already has a visit at that time.")
     free = availability.search(
         found.id,
@@ -167,7 +208,8 @@ def refuse(
     raise SlotTaken(sentence, alternatives=free)
 
 
-def _patient_is_busy(patient_id: UUID, during: Range[datetime], ignore_id: UUID | None) -> bool:
+def patient_is_busy(patient_id: UUID, during: Range[datetime], ignore_id: UUID | None = None) -> bool:
+    """Whether the patient has another visit then."""
     return bool(
         db.session.scalar(
             select(

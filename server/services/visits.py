@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, insert, select, text, tuple_
 from server.errors import NotAllowed
 from server.extensions import db
 from server.models import OCCUPIES, OCCUPYING, Appointment, AuditEvent, Location, Schedule, Status, User
-from server.services import access, audit, booking
+from server.services import access, audit, rules, steps
 from server.services.access import Actor
 from server.services.availability import OPENING_HOURS
 from server.services.transaction import atomic
@@ -58,15 +58,21 @@ def read_with_history(
 
 def possible_steps(found: Appointment, *, actor: Actor) -> frozenset[str]:
     """What the actor may do to this appointment in its state: steps, and confirm, reschedule, cancel."""
-    by_state = {name for name, (allowed, _) in booking.STEPS.items() if found.status in allowed}
-    if found.status in booking.UNDO:
+    by_state = {name for name, (allowed, _) in steps.STEPS.items() if found.status in allowed}
+    if found.started_at is not None:
+        by_state.discard("start")
+    if found.status in steps.UNDO:
         by_state.add("undo")
-    may_step = access.may_do("step", found, actor=actor)
-    others = {"reschedule", "cancel"} if found.status in booking.OPEN else set()
+    may_step = access.may_do("step", found, actor=actor) and not found.is_session
+    others = {"cancel"} if found.status in rules.OPEN and not found.is_session else set()
+    if found.status in rules.OPEN and found.session_id is None:
+        others.add("reschedule")
+    if found.status == Status.PENDING:
+        others |= {"approve", "decline"}
     if found.status == Status.BOOKED and found.confirmed_at is None:
         others.add("confirm")
     return frozenset(by_state if may_step else ()) | {
-        action for action in others if access.may_do(action, found, actor=actor)
+        action for action in others if access.may_do("approve" if action == "decline" else action, found, actor=actor)
     }
 
 
@@ -76,10 +82,10 @@ def visit_to_change(appointment_id: UUID, *, action: str, actor: Actor) -> Appoi
     Raises NotVisible, NotAllowed, WrongState.
     """
     found = read_visit(appointment_id, actor=actor)
-    if not access.may_do(action, found, actor=actor):
+    if not access.may_do("approve" if action == "decline" else action, found, actor=actor):
         raise NotAllowed("Your role does not allow this.")
     if action not in possible_steps(found, actor=actor):
-        raise booking.WrongState("The state of this visit does not allow it any more.", state=str(found.status))
+        raise rules.WrongState("The state of this visit does not allow it any more.", state=str(found.status))
     return found
 
 

@@ -7,7 +7,18 @@ from enum import StrEnum
 from typing import cast
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, String, func, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    LargeBinary,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, TSTZRANGE, ExcludeConstraint, Range
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -35,24 +46,45 @@ OCCUPYING = (Status.PROPOSED, Status.PENDING, Status.BOOKED, Status.ARRIVED, Sta
 OCCUPIES = "status IN (" + ", ".join(f"'{status}'" for status in OCCUPYING) + ")"
 
 
-def _never_twice(who: str, when: str) -> ExcludeConstraint:
-    """No two occupying appointments of the same `who` may overlap in `when`."""
+def _never_twice(who: str, when: str, *lane: tuple[str, str]) -> ExcludeConstraint:
+    """No two occupying appointments of the same `who` (in the same lane) may overlap in `when`."""
     return ExcludeConstraint(
-        (who, "="), (when, "&&"), name=f"ex_appointments_{who}_{when}", using="gist", where=text(OCCUPIES)
+        (who, "="), (when, "&&"), *lane, name=f"ex_appointments_{who}_{when}", using="gist", where=text(OCCUPIES)
     )
 
 
 class Appointment(Base):
-    """`during` is the visit [start, end); `occupied` adds the buffers and is what practitioner and room lose."""
+    """`during` is the visit [start, end); `occupied` adds the buffers and is what practitioner and room lose.
+
+    Everything is in lane 0 but what may share its time: the seats of a group session have lanes 1 to capacity (lane
+    0 is the session itself, for nobody), and what staff have put over another visit on purpose has a negative one.
+    So one constraint forbids the second booking of a time and the second booking of a seat.
+    """
 
     __tablename__ = "appointments"
     __table_args__ = (
-        _never_twice("practitioner_id", "occupied"),
-        _never_twice("room_id", "occupied"),
+        _never_twice("practitioner_id", "occupied", ("lane", "=")),
+        _never_twice("room_id", "occupied", ("lane", "=")),
+        _never_twice("device_id", "occupied", ("lane", "=")),
         _never_twice("patient_id", "during"),
+        ForeignKeyConstraint(
+            ["session_id", "capacity"],
+            ["group_sessions.id", "group_sessions.capacity"],
+            onupdate="CASCADE",
+            name="fk_appointments_session_id_capacity",
+        ),
+        CheckConstraint("(session_id IS NULL) = (capacity IS NULL)", name="capacity_is_the_sessions"),
+        CheckConstraint("lane <= 0 OR session_id IS NOT NULL", name="a_seat_has_a_session"),
+        CheckConstraint("lane <= capacity", name="seat_is_within_capacity"),
+        CheckConstraint("session_id IS NULL OR lane > 0 OR patient_id IS NULL", name="a_session_is_for_nobody"),
+        CheckConstraint("lane >= 0 OR override_reason <> ''", name="overbooked_for_a_reason"),
         CheckConstraint("status IN (" + ", ".join(f"'{status}'" for status in Status) + ")", name="status_is_known"),
         CheckConstraint("(status = 'proposed') = (hold_expires_at IS NOT NULL)", name="only_holds_expire"),
-        CheckConstraint("status = 'proposed' OR patient_id IS NOT NULL", name="booked_for_somebody"),
+        CheckConstraint(
+            "status = 'proposed' OR patient_id IS NOT NULL OR (session_id IS NOT NULL AND lane = 0)",
+            name="booked_for_somebody",
+        ),
+        CheckConstraint("(status = 'pending') = (answer_by IS NOT NULL)", name="only_requests_wait_for_an_answer"),
         CheckConstraint("status <> 'proposed' OR hold_owner_id IS NOT NULL", name="held_by_somebody"),
         CheckConstraint(
             "NOT isempty(during) AND NOT lower_inf(during) AND NOT upper_inf(during)",
@@ -64,6 +96,9 @@ class Appointment(Base):
         Index("ix_appointments_practitioner_id_start", "practitioner_id", text("lower(during)")),
         Index("ix_appointments_patient_id_start", "patient_id", text("lower(during)")),
         Index("ix_appointments_service_id", "service_id"),
+        Index("ix_appointments_answer_by", "answer_by", postgresql_where=text("status = 'pending'")),
+        Index("ix_appointments_session_id", "session_id", postgresql_where=text("session_id IS NOT NULL")),
+        Index("ix_appointments_series_id", "series_id", postgresql_where=text("series_id IS NOT NULL")),
         # Whoever is taken at a time, whoever it is: the search for the first free time of anybody.
         Index("ix_appointments_occupied", "occupied", postgresql_using="gist", postgresql_where=text(OCCUPIES)),
         Index("ix_appointments_hold_expires_at", "hold_expires_at", postgresql_where=text("status = 'proposed'")),
@@ -75,17 +110,26 @@ class Appointment(Base):
     practitioner_id: Mapped[UUID] = mapped_column(ForeignKey("practitioners.id"))
     location_id: Mapped[UUID] = mapped_column(ForeignKey("locations.id"))
     room_id: Mapped[UUID | None] = mapped_column(ForeignKey("rooms.id"))
+    device_id: Mapped[UUID | None] = mapped_column(ForeignKey("rooms.id"))
     patient_id: Mapped[UUID | None] = mapped_column(ForeignKey("patients.id"))
     status: Mapped[str] = mapped_column(String(20))
     during: Mapped[Range] = mapped_column(TSTZRANGE)
     occupied: Mapped[Range] = mapped_column(TSTZRANGE)
+    lane: Mapped[int] = mapped_column(SmallInteger, server_default="0")
+    session_id: Mapped[UUID | None]
+    capacity: Mapped[int | None] = mapped_column(SmallInteger)  # the session's, so that a seat beyond it cannot be
+    series_id: Mapped[UUID | None] = mapped_column(ForeignKey("appointment_series.id"))
     reason: Mapped[str] = mapped_column(String(500), server_default="")
     cancel_reason: Mapped[str] = mapped_column(String(500), server_default="")
     override_reason: Mapped[str] = mapped_column(String(500), server_default="")
     hold_owner_id: Mapped[UUID | None]  # a user, or the visitor's random id before signing in
     hold_expires_at: Mapped[Instant | None]
+    answer_by: Mapped[Instant | None]  # when a request that nobody answered is void
     booked_by_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     confirmed_at: Mapped[Instant | None]  # the patient said that they will come
+    arrived_at: Mapped[Instant | None]
+    started_at: Mapped[Instant | None]  # the practitioner has begun; the state stays `arrived`
+    ended_at: Mapped[Instant | None]
     sequence: Mapped[int] = mapped_column(server_default="0")  # RFC 5545: grows when time or state changes
     version: Mapped[int] = mapped_column(server_default="1")  # grows with every change; the ETag
     created_at: Mapped[Made]
@@ -94,7 +138,8 @@ class Appointment(Base):
     service: Mapped[HealthcareService] = relationship(lazy="raise_on_sql")
     practitioner: Mapped[Practitioner] = relationship(lazy="raise_on_sql")
     location: Mapped[Location] = relationship(lazy="raise_on_sql")
-    room: Mapped[Room | None] = relationship(lazy="raise_on_sql")
+    room: Mapped[Room | None] = relationship(lazy="raise_on_sql", foreign_keys="Appointment.room_id")
+    device: Mapped[Room | None] = relationship(lazy="raise_on_sql", foreign_keys="Appointment.device_id")
     patient: Mapped[Patient | None] = relationship(lazy="raise_on_sql")
 
     @property
@@ -104,6 +149,42 @@ class Appointment(Base):
     @property
     def end(self) -> datetime:
         return cast(datetime, self.during.upper)
+
+    @property
+    def is_overbooked(self) -> bool:
+        return self.lane < 0
+
+    @property
+    def is_session(self) -> bool:
+        return self.session_id is not None and self.lane == 0
+
+
+class GroupSession(Base):
+    """A visit for several at once: a class, a vaccination hour. Its time and its seats are appointments."""
+
+    __tablename__ = "group_sessions"
+    __table_args__ = (
+        UniqueConstraint("id", "capacity"),
+        CheckConstraint("capacity BETWEEN 1 AND 500", name="capacity_is_sane"),
+    )
+
+    id: Mapped[Key]
+    service_id: Mapped[UUID] = mapped_column(ForeignKey("healthcare_services.id"))
+    capacity: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[Made]
+
+
+class AppointmentSeries(Base):
+    """Visits of one patient that were planned together: every n weeks at the same local time."""
+
+    __tablename__ = "appointment_series"
+    __table_args__ = (CheckConstraint("every_n_weeks BETWEEN 1 AND 52", name="every_n_weeks_is_within_a_year"),)
+
+    id: Mapped[Key]
+    patient_id: Mapped[UUID] = mapped_column(ForeignKey("patients.id"), index=True)
+    service_id: Mapped[UUID] = mapped_column(ForeignKey("healthcare_services.id"))
+    every_n_weeks: Mapped[int] = mapped_column(SmallInteger)
+    created_at: Mapped[Made]
 
 
 class IdempotencyKey(Base):

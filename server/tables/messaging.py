@@ -21,6 +21,7 @@ class OutboxMessage(Base):
     __tablename__ = "outbox_messages"
     __table_args__ = (
         UniqueConstraint("appointment_id", "letter", "sequence"),
+        UniqueConstraint("offer_id", "letter"),
         CheckConstraint("outcome IN ('sent', 'skipped', 'failed')", name="outcome_is_known"),
         CheckConstraint("user_id IS NOT NULL OR patient_id IS NOT NULL", name="has_a_reader"),
         Index("ix_outbox_messages_due_at", "due_at", postgresql_where=text("outcome IS NULL")),
@@ -31,6 +32,7 @@ class OutboxMessage(Base):
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     patient_id: Mapped[UUID | None] = mapped_column(ForeignKey("patients.id", ondelete="CASCADE"))
     appointment_id: Mapped[UUID | None] = mapped_column(ForeignKey("appointments.id", ondelete="CASCADE"))
+    offer_id: Mapped[UUID | None] = mapped_column(ForeignKey("waitlist_offers.id", ondelete="CASCADE"))
     sequence: Mapped[int] = mapped_column(server_default="0")  # of the appointment, when it was written
     created_at: Mapped[Made]
     due_at: Mapped[Instant] = mapped_column(server_default=func.now())

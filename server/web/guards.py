@@ -43,6 +43,11 @@ def anyone_by_api() -> None:
     g.actor = plain_visitor()
 
 
+def anyone_or_account_by_api() -> None:
+    """API doors for anyone; whoever sends a token is answered as that account."""
+    g.actor = token_actor() if "Authorization" in request.headers else plain_visitor()
+
+
 def account_by_api() -> None:
     """API doors for accounts: a bearer token, and nothing else."""
     # OPTIONS answers with the methods only, and a browser asks so (CORS) before it may send the token.

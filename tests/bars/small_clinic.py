@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from uuid import UUID
 
-from server.services.booking import PatientBusy, RulesForbid, SlotTaken, TooManyHolds, WrongState
+from server.services.booking import PatientBusy, RulesForbid, SlotTaken, WrongState
+from server.services.holds import TooManyHolds
 from tests.cast import Cast
 from tests.factories import create_practitioner, create_room, create_schedule, create_service
 

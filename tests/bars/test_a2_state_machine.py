@@ -19,7 +19,8 @@ from sqlalchemy.dialects.postgresql import Range
 from server.errors import DomainError
 from server.extensions import db
 from server.models import Appointment, Closure
-from server.services import booking, occupancy
+from server.services import booking, holds, occupancy
+from server.services.steps import take_step
 from server.services.access import Actor
 from server.services.occupancy import SlotTaken
 from server.utils.tokens import new_id
@@ -56,7 +57,7 @@ class Morning(RuleBasedStateMachine):
         want = self.model.wanted(new_id(), **what, status="proposed", holder=actor.user_id)
         self.expect(
             self.model.holding(want),
-            lambda: booking.hold_time(**named(what), minutes=5, actor=actor),
+            lambda: holds.hold_time(**named(what), minutes=5, actor=actor),
             lambda held: replace(want, id=held.id),
         )
 
@@ -75,7 +76,7 @@ class Morning(RuleBasedStateMachine):
     @precondition(lambda self: self.of("proposed"))
     def let_a_hold_go(self, pick: int) -> None:
         held = self.pick(pick, "proposed")
-        booking.release_hold(held.id, actor=self.owner(held))
+        holds.release_hold(held.id, actor=self.owner(held))
         self.events += 1
         del self.model.rows[held.id]
 
@@ -142,7 +143,7 @@ class Morning(RuleBasedStateMachine):
         visit = self.visit(pick)
         self.expect(
             self.model.stepping(visit, step),
-            lambda: booking.take_step(visit.id, step=step, actor=self.actors[2]),
+            lambda: take_step(visit.id, step=step, actor=self.actors[2]),
             lambda _: replace(visit, status=STEPS[visit.status, step]),
         )
 
@@ -253,12 +254,12 @@ def test_A2_an_expired_hold_does_not_keep_a_no_show_from_being_taken_back(cast: 
     ana, bea, dana = actors(cast)
     when = {"service_id": clinic.talk, "practitioner_id": clinic.doctors[0], "start": clinic.start(1)}
     visit = booking.book_appointment(**when, actor=ana)
-    booking.take_step(visit.id, step="no-show", actor=dana)
-    held = booking.hold_time(**when, minutes=5, actor=bea)
+    take_step(visit.id, step="no-show", actor=dana)
+    held = holds.hold_time(**when, minutes=5, actor=bea)
     with pytest.raises(SlotTaken):
-        booking.take_step(visit.id, step="undo", actor=dana)
+        take_step(visit.id, step="undo", actor=dana)
     expire(held.id)
-    assert booking.take_step(visit.id, step="undo", actor=dana).status == "booked"
+    assert take_step(visit.id, step="undo", actor=dana).status == "booked"
 
 
 def actors(cast: Cast) -> tuple[Actor, Actor, Actor]:
@@ -310,7 +311,7 @@ def do_one_thing(clinic: SmallClinic, everybody: tuple[Actor, Actor, Actor], rng
         ["hold", "book", "book", "book held", "move", "move", "cancel", "step", "expire", "free", "close"]
     )
     if command == "hold":
-        booking.hold_time(**what, minutes=5, actor=actor)
+        holds.hold_time(**what, minutes=5, actor=actor)
     elif command == "book":
         override = {"override_reason": "urgent"} if not actor.own_patient_id and rng.random() < 0.5 else {}
         booking.book_appointment(**what, patient_id=patient_id, actor=actor, **override)
@@ -341,7 +342,7 @@ def do_one_thing(clinic: SmallClinic, everybody: tuple[Actor, Actor, Actor], rng
         elif command == "cancel":
             booking.cancel_appointment(visit_id, actor=actor)
         else:
-            booking.take_step(visit_id, step=rng.choice(["arrive", "no-show", "undo"]), actor=everybody[2])
+            take_step(visit_id, step=rng.choice(["arrive", "no-show", "undo"]), actor=everybody[2])
     return "done"
 
 

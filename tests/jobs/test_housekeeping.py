@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from server.extensions import db
 from server.jobs.timetable import BY_NAME, TIMETABLE
 from server.models import Appointment, OutboxMessage, RefreshToken
-from server.services import booking, tokens
+from server.services import booking, holds, tokens
 from server.services.access import SYSTEM
 from server.services.transaction import after_commit, atomic, retried
 from tests.cast import Cast
@@ -27,7 +27,7 @@ def count(table: Any) -> int:
 
 def test_a_hold_is_freed_when_its_time_is_over_and_not_before(cast: Cast) -> None:
     for hour, person in ((9, cast.ana), (10, cast.bea)):
-        booking.hold_time(
+        holds.hold_time(
             service_id=cast.checkup_id,
             practitioner_id=cast.dr_cho.practitioner_id,
             start=cast.at(hour),

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from server.errors import Invalid
 from server.extensions import db
 from server.models import Appointment, HealthcareService
-from server.services import availability, booking
+from server.services import availability, holds, why
 from server.services.availability import FreeTime
 from server.utils import clock
 from tests.cast import ZONE, Cast, Person
@@ -129,7 +129,7 @@ def test_the_buffers_of_both_visits_are_kept(cast: Cast) -> None:
 
 
 def hold(cast: Cast, *, expires: str) -> None:
-    held = booking.hold_time(
+    held = holds.hold_time(
         service_id=cast.checkup_id,
         practitioner_id=cast.dr_cho.practitioner_id,
         start=cast.at(10),
@@ -334,7 +334,7 @@ def test_what_is_offered_can_be_booked_and_what_is_not_offered_cannot(cast: Cast
         bookable = {
             start
             for start in day
-            if not availability.explain(
+            if not why.explain(
                 service_id,
                 practitioner_id=cast.dr_cho.practitioner_id,
                 start=start,

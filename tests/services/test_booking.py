@@ -8,8 +8,9 @@ from sqlalchemy import func, select, text
 from server.errors import NotAllowed, NotVisible
 from server.extensions import db
 from server.models import Appointment, AuditEvent, OutboxMessage
-from server.services import booking, occupancy
-from server.services.booking import PatientBusy, RulesForbid, SlotTaken, TooManyHolds, WrongState
+from server.services import booking, holds, occupancy, steps
+from server.services.booking import PatientBusy, RulesForbid, SlotTaken, WrongState
+from server.services.holds import TooManyHolds
 from tests.cast import Cast, Person
 
 
@@ -133,7 +134,7 @@ def test_carl_loses_access_when_the_grant_ends(cast: Cast) -> None:
 
 
 def hold(cast: Cast, person: Person, *, hour: int = 9, minute: int = 0):
-    return booking.hold_time(
+    return holds.hold_time(
         service_id=cast.checkup_id,
         practitioner_id=cast.dr_cho.practitioner_id,
         start=cast.at(hour, minute),
@@ -162,7 +163,7 @@ def test_bea_cannot_use_anas_hold(cast: Cast) -> None:
     with pytest.raises(SlotTaken):
         book(cast, cast.bea, hold_id=held.id)
     with pytest.raises(NotVisible):
-        booking.release_hold(held.id, actor=cast.bea.actor)
+        holds.release_hold(held.id, actor=cast.bea.actor)
 
 
 def test_an_expired_hold_is_freed_on_the_spot_and_by_the_clock(cast: Cast) -> None:
@@ -211,7 +212,7 @@ def test_what_is_cancelled_stays_cancelled(cast: Cast) -> None:
     for again in (
         lambda: booking.cancel_appointment(visit.id, actor=cast.ana.actor),
         lambda: booking.reschedule_appointment(visit.id, start=cast.at(11), actor=cast.ana.actor),
-        lambda: booking.take_step(visit.id, step="arrive", actor=cast.dana.actor),
+        lambda: steps.take_step(visit.id, step="arrive", actor=cast.dana.actor),
     ):
         with pytest.raises(WrongState):
             again()
@@ -220,7 +221,7 @@ def test_what_is_cancelled_stays_cancelled(cast: Cast) -> None:
 def test_dana_checks_ana_in_and_takes_it_back(cast: Cast) -> None:
     visit = book(cast, cast.ana)
     states = [
-        booking.take_step(visit.id, step=step, actor=cast.dana.actor).status
+        steps.take_step(visit.id, step=step, actor=cast.dana.actor).status
         for step in ("arrive", "complete", "undo", "undo", "no-show", "undo")
     ]
     assert states == ["arrived", "fulfilled", "arrived", "booked", "noshow", "booked"]
@@ -229,15 +230,15 @@ def test_dana_checks_ana_in_and_takes_it_back(cast: Cast) -> None:
 def test_ana_may_not_take_the_front_desks_steps(cast: Cast) -> None:
     visit = book(cast, cast.ana)
     with pytest.raises(NotAllowed):
-        booking.take_step(visit.id, step="arrive", actor=cast.ana.actor)
+        steps.take_step(visit.id, step="arrive", actor=cast.ana.actor)
 
 
 def test_dr_cho_steps_own_visits_only(cast: Cast) -> None:
     own = book(cast, cast.ana)
     other = book(cast, cast.bea, practitioner_id=cast.dr_diaz.practitioner_id)
-    assert booking.take_step(own.id, step="arrive", actor=cast.dr_cho.actor).status == "arrived"
+    assert steps.take_step(own.id, step="arrive", actor=cast.dr_cho.actor).status == "arrived"
     with pytest.raises(NotVisible):
-        booking.take_step(other.id, step="arrive", actor=cast.dr_cho.actor)
+        steps.take_step(other.id, step="arrive", actor=cast.dr_cho.actor)
 
 
 def test_at_most_n_open_visits_of_a_service(cast: Cast) -> None:

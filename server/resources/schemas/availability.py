@@ -36,11 +36,22 @@ class WhyQuerySchema(StrictSchema):
     practitioner_id = fields.UUID(required=True)
     location_id = fields.UUID()
     start = InstantOrWallTime(metadata={"example": "2026-12-01T09:00:00Z"})
+    patient_id = fields.UUID(metadata={"description": "Of somebody for whom you may book: asks their limits, too"})
+
+
+class BlockingSchema(Schema):
+    type = fields.String(required=True, metadata={"example": "Appointment"})
+    id = fields.UUID(required=True)
+    start = Instant(metadata={"example": "2026-12-01T09:00:00Z"})
+    end = Instant(metadata={"example": "2026-12-01T09:30:00Z"})
+    state = fields.String(metadata={"example": "booked"})
 
 
 class ReasonSchema(Schema):
     code = fields.String(required=True, metadata={"example": "busy"})
     detail = fields.String(required=True, metadata={"example": "This time is taken."})
+    possible_from = Instant(metadata={"description": "When this rule would allow it"})
+    blocking = fields.List(fields.Nested(BlockingSchema), metadata={"description": "Staff only: what is in the way"})
 
 
 class WhySchema(Schema):
