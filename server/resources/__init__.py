@@ -4,10 +4,22 @@ from server.resources.account import account
 from server.resources.appointments import appointments
 from server.resources.auth import auth
 from server.resources.availability import availability
-from server.resources.directory import directory, directory_changes
+from server.resources.directory import directory
 from server.resources.docs import api_docs
+from server.resources.group_sessions import group_sessions, group_sessions_of_staff
 from server.resources.holds import holds
+from server.resources.set_up import set_up
 
-api_blueprints = (auth, account, directory, directory_changes, availability, holds, appointments)
+api_blueprints = (
+    auth,
+    account,
+    directory,
+    set_up,
+    availability,
+    holds,
+    appointments,
+    group_sessions,
+    group_sessions_of_staff,
+)
 
 __all__ = ["api_blueprints", "api_docs"]

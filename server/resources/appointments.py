@@ -13,7 +13,7 @@ from server.resources.schemas.appointments import (
     BookingRequestSchema,
     CancelSchema,
     RescheduleSchema,
-    RoomChangeSchema,
+    VisitRoomSchema,
 )
 from server.resources.schemas.fields import NothingSchema
 from server.services import booking, sessions, steps, visits
@@ -229,7 +229,7 @@ class ChangeRoom(MethodView):
     decorators = [idempotent]
 
     @appointments.doc(refusals=[403, 404, 409, 412], shows=["ETag"])
-    @appointments.arguments(RoomChangeSchema)
+    @appointments.arguments(VisitRoomSchema)
     @appointments.response(200, AppointmentSchema)
     def post(self, body: dict[str, Any], appointment_id: UUID) -> Any:
         """Another room or device of its location (staff)"""

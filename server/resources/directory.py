@@ -13,7 +13,6 @@ from server.resources.schemas.directory import (
     PractitionerListSchema,
     PractitionerQuerySchema,
     PractitionerSchema,
-    ServiceChangeSchema,
     ServiceListSchema,
     ServiceSchema,
 )
@@ -21,16 +20,13 @@ from server.resources.schemas.fields import PageQuerySchema
 from server.services import directory as listing
 from server.services.directory import Page
 from server.web.caching import cached_json
-from server.web.guards import account_by_api, anyone_by_api, guard
-from server.web.identity import current_actor
+from server.web.guards import anyone_by_api, guard
 from server.web.paging import decode_cursor, encode_cursor
-from server.web.preconditions import etag, version_from_if_match, with_etag
+from server.web.preconditions import with_etag
 from server.web.rest import Blueprint, MethodView
 
 directory = Blueprint("directory", __name__, url_prefix="/api/v1", description="Public directory")
 guard(directory, anyone_by_api)
-directory_changes = Blueprint("directory_changes", __name__, url_prefix="/api/v1", description="Set-up")
-guard(directory_changes, account_by_api)
 
 
 @directory.route("/locations")
@@ -91,18 +87,6 @@ class PractitionerById(MethodView):
     def get(self, practitioner_id: UUID) -> Response:
         """One practitioner"""
         return cached_json(lambda: json.dumps(PractitionerSchema().dump(listing.practitioner(practitioner_id))))
-
-
-@directory_changes.route("/services/<uuid:service_id>")
-class ServiceChange(MethodView):
-    @directory_changes.doc(refusals=[403, 404, 412, 428], shows=["ETag"])
-    @directory_changes.arguments(ServiceChangeSchema)
-    @directory_changes.response(200, ServiceSchema)
-    def patch(self, changes: dict[str, Any], service_id: UUID) -> Any:
-        """Change a service (administrators); needs If-Match"""
-        version = version_from_if_match(required=True)
-        changed = listing.update_service(service_id, changes, if_version=version, actor=current_actor())
-        return changed, {"ETag": etag(changed.version)}
 
 
 def _list(schema: Schema, find: Callable[..., Sequence[Any]], query: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, current_app, g, jsonify, render_template,
 
 from server.extensions import api
 from server.resources.schemas.fields import ProblemSchema
-from server.web.guards import GUARDS, account_by_api, everybody, guard
+from server.web.guards import GUARDS, account_by_api, anyone_or_account_by_api, everybody, guard
 
 api_docs = Blueprint("api_docs", __name__, url_prefix="/api")
 guard(api_docs, everybody)
@@ -117,8 +117,9 @@ def _complete_operation(operation: dict[str, Any], endpoint: str, method: str) -
         code: {**answer, "headers": shown} for code, answer in operation["responses"].items() if code.startswith("2")
     }
     parameters = operation.setdefault("parameters", [])
-    if GUARDS[endpoint.partition(".")[0]] is account_by_api:
-        operation["security"] = [{"bearer": []}]
+    guard = GUARDS[endpoint.partition(".")[0]]
+    if guard in (account_by_api, anyone_or_account_by_api):
+        operation["security"] = [{"bearer": []}] if guard is account_by_api else [{}, {"bearer": []}]
         refusals.add(401)
     if "requestBody" in operation:
         refusals |= {413, 415}

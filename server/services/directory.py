@@ -1,4 +1,4 @@
-"""The public directory: locations, services, practitioners; and the change of a service by an administrator."""
+"""The public directory: locations, services, practitioners."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,23 +6,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, select, tuple_
-from sqlalchemy.exc import IntegrityError
 
-from server.errors import DomainError, Invalid, NotVisible
+from server.errors import NotVisible
 from server.extensions import db
 from server.models import HealthcareService, Location, Practitioner, Schedule, schedule_services
-from server.services import access, audit
-from server.services.access import Actor
-from server.services.transaction import after_commit, atomic
 
 # How to drop the directory from the cache after a change; the factory sets it.
 forget: Callable[[], object] | None = None
-
-
-class Stale(DomainError):
-    """Somebody changed it since it was read."""
-
-    status, slug, title = 412, "precondition-failed", "It has changed since you read it"
 
 
 @dataclass(frozen=True)
@@ -106,47 +96,6 @@ def service(service_id: UUID) -> HealthcareService:
 def practitioner(practitioner_id: UUID) -> Practitioner:
     """One active practitioner. Raises NotVisible."""
     return _one(Practitioner, practitioner_id)
-
-
-def update_service(
-    service_id: UUID, changes: dict[str, Any], *, if_version: int | None, actor: Actor
-) -> HealthcareService:
-    """Change a service's description and rules, when it is still at `if_version` (None: whatever it is at).
-
-    Raises Stale (412), Invalid, NotAllowed, NotVisible.
-    """
-    with atomic():
-        access.demand("set-up", actor=actor)
-        found = db.session.scalars(
-            select(HealthcareService)
-            .where(HealthcareService.id == service_id, HealthcareService.is_active)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        ).one_or_none()
-        if found is None:
-            raise NotVisible("There is no such service.")
-        if if_version is not None and found.version != if_version:
-            raise Stale("The service has changed since you read it. Read it again, then decide.")
-        for name, value in changes.items():
-            setattr(found, name, value)
-        found.version += 1
-        try:
-            db.session.flush()
-        except IntegrityError as error:
-            raise Invalid(_sentence(error), errors={"service": [_sentence(error)]}) from error
-        audit.record("service.changed", actor=actor, object_type="HealthcareService", object_id=found.id)
-        if forget is not None:
-            after_commit(forget)
-    return found
-
-
-def _sentence(error: IntegrityError) -> str:
-    """What a constraint of the table means, in a sentence; its name says it already."""
-    name = getattr(getattr(error.orig, "diag", None), "constraint_name", "") or ""
-    if name.startswith("uq_"):
-        return "Another service has this name."
-    words = name.removeprefix("ck_healthcare_services_").replace("_", " ")
-    return f"This breaks a rule of services: {words}."
 
 
 def _by_name(table: Any, query: Select[Any], page: Page | None) -> Any:

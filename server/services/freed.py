@@ -3,13 +3,20 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import insert
-from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
 
 from server.extensions import db
-from server.models import Appointment, FreedTime, WaitlistEntry
+from server.models import Appointment
 from server.utils import clock
 from server.utils.tokens import new_id
+
+_RECORD = text("""
+    INSERT INTO freed_times (id, practitioner_id, location_id, during, cause)
+    SELECT CAST(:id AS uuid), CAST(:practitioner_id AS uuid), CAST(:location_id AS uuid),
+           CAST(:during AS tstzrange), CAST(:cause AS text)
+     WHERE EXISTS (SELECT FROM waitlist_entries WHERE status = 'waiting')
+""").bindparams(bindparam("during", type_=TSTZRANGE))
 
 
 def by_appointment(freed: Appointment, *, cause: str) -> None:
@@ -22,11 +29,13 @@ def record(practitioner_id: UUID, *, location_id: UUID, during: Range[datetime],
     """A stretch of a practitioner's time, when it lies ahead and anybody waits at all."""
     if during.upper is None or during.upper <= clock.now():
         return
-    somebody_waits = db.session.query(WaitlistEntry.id).filter_by(status="waiting").limit(1).first()
-    if somebody_waits is None:
-        return
     db.session.execute(
-        insert(FreedTime).values(
-            id=new_id(), practitioner_id=practitioner_id, location_id=location_id, during=during, cause=cause
-        )
+        _RECORD,
+        {
+            "id": new_id(),
+            "practitioner_id": practitioner_id,
+            "location_id": location_id,
+            "during": during,
+            "cause": cause,
+        },
     )

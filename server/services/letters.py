@@ -52,8 +52,10 @@ def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
         .options(*access.WITH_NAMES)
         .execution_options(populate_existing=True)
     ).one()
-    cancelled = message.letter == "appointment-cancelled"
-    if appointment.sequence != message.sequence or (appointment.status == Status.CANCELLED) != cancelled:
+    says, status = message.letter.removeprefix("appointment-"), appointment.status
+    cancelled = says in ("cancelled", "declined", "expired")
+    is_true = (status == Status.CANCELLED) == cancelled and (status == Status.PENDING) == (says == "requested")
+    if appointment.sequence != message.sequence or not is_true:
         raise NoLongerTrue("The appointment has changed since.")
     patient: Patient = appointment.patient  # type: ignore[assignment]
     if not patient.email:
@@ -79,7 +81,8 @@ def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
         message.letter,
         to=patient.email,
         settings=settings,
-        calendar=calendar,
+        # What was only asked for is in nobody's calendar yet.
+        calendar="" if says in ("requested", "declined", "expired") else calendar,
         calendar_method=method,
         greeting=patient.given_name,
         day=f"{start:%A}, {start.day} {start:%B %Y}",
@@ -106,6 +109,9 @@ COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "appointment-booked": _about_appointment,
     "appointment-moved": _about_appointment,
     "appointment-cancelled": _about_appointment,
+    "appointment-requested": _about_appointment,
+    "appointment-declined": _about_appointment,
+    "appointment-expired": _about_appointment,
     "account-confirm": _about_account,
     "account-exists": _about_account,
 }

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, delete, or_, select, text
-from sqlalchemy.dialects.postgresql import Range
+from sqlalchemy import Row, bindparam, delete, or_, select, text
+from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
 from sqlalchemy.exc import IntegrityError
 
 from server.errors import Conflict
@@ -62,7 +62,7 @@ _BOOK = text(f"""
         SELECT CAST(:message_id AS uuid), CAST(:letter AS text), id, patient_id
           FROM booked WHERE CAST(:letter AS text) IS NOT NULL)
     SELECT {_COLUMNS} FROM booked
-""")
+""").bindparams(bindparam("during", type_=TSTZRANGE), bindparam("occupied", type_=TSTZRANGE))
 
 
 def insert_if_free(

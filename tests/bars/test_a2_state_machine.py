@@ -20,9 +20,9 @@ from server.errors import DomainError
 from server.extensions import db
 from server.models import Appointment, Closure
 from server.services import booking, holds, occupancy
-from server.services.steps import take_step
 from server.services.access import Actor
 from server.services.occupancy import SlotTaken
+from server.services.steps import take_step
 from server.utils.tokens import new_id
 from tests.bars import ledger
 from tests.bars.live_clinic import all_at_once

@@ -18,9 +18,10 @@ from sqlalchemy import select, update
 from server.extensions import db
 from server.jobs.letters import send_due
 from server.models import Appointment, OutboxMessage, User
-from server.services import booking, letters, outbox
+from server.services import booking, letters, outbox, steps
 from server.services.letters import COMPOSERS, Letter
 from server.services.transaction import atomic
+from server.utils import clock
 from tests.cast import ZONE, Cast
 from tests.factories import create_location, create_schedule
 
@@ -43,6 +44,14 @@ def compose(app: Flask, cast: Cast) -> Compose:
     def happen(letter: str) -> None:
         if letter == "appointment-booked":
             visit()
+        elif letter in ("appointment-requested", "appointment-declined", "appointment-expired"):
+            cast.checkup.needs_approval = True
+            asked = visit()
+            if letter == "appointment-declined":
+                steps.decline_request(asked, actor=cast.dana.actor)
+            if letter == "appointment-expired":
+                db.session.execute(update(Appointment).values(answer_by=clock.now()))
+                assert steps.expire_requests() == 1
         elif letter == "appointment-moved":
             booking.reschedule_appointment(visit(), start=cast.at(14), actor=cast.ana.actor)
         elif letter == "appointment-cancelled":

@@ -15,7 +15,8 @@ from tests.resources.asking import Api, book, wanted
 
 FIELDS = {
     "id", "status", "start", "end", "service_id", "practitioner_id", "location_id", "room_id", "patient_id",
-    "reason", "cancel_reason", "confirmed_at", "created_at", "updated_at",
+    "reason", "cancel_reason", "confirmed_at", "created_at", "updated_at", "device_id", "group_session_id",
+    "series_id", "is_overbooked", "answer_by", "arrived_at", "started_at", "ended_at",
 }  # fmt: skip
 
 

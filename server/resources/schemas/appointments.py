@@ -64,7 +64,7 @@ class RescheduleSchema(StrictSchema):
     override = fields.Nested(OverrideSchema, metadata={"description": "Staff only, audited"})
 
 
-class RoomChangeSchema(StrictSchema):
+class VisitRoomSchema(StrictSchema):
     room_id = fields.UUID(required=True, allow_none=True)
     device_id = fields.UUID(load_default=None, allow_none=True)
 
