@@ -130,7 +130,7 @@ def list_sessions(
 def read_session(session_id: UUID) -> Session:
     """One session. Raises NotVisible."""
     query = select(Appointment, _taken().label("taken")).where(_IS_SESSION, Appointment.session_id == session_id)
-    row = db.session.execute(query).one_or_none()
+    row = db.session.execute(query, execution_options={"populate_existing": True}).one_or_none()
     if row is None:
         raise NotVisible("There is no such group session.")
     return _session(row)

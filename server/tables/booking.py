@@ -75,7 +75,7 @@ class Appointment(Base):
         ),
         CheckConstraint("(session_id IS NULL) = (capacity IS NULL)", name="capacity_is_the_sessions"),
         CheckConstraint("lane <= 0 OR session_id IS NOT NULL", name="a_seat_has_a_session"),
-        CheckConstraint("lane <= capacity", name="seat_is_within_capacity"),
+        CheckConstraint(f"lane <= capacity OR NOT ({OCCUPIES})", name="seat_is_within_capacity"),
         CheckConstraint("session_id IS NULL OR lane > 0 OR patient_id IS NULL", name="a_session_is_for_nobody"),
         CheckConstraint("lane >= 0 OR override_reason <> ''", name="overbooked_for_a_reason"),
         CheckConstraint("status IN (" + ", ".join(f"'{status}'" for status in Status) + ")", name="status_is_known"),

@@ -20,7 +20,7 @@ SERVICE_CHECKS = {
 APPOINTMENT_CHECKS = {
     "capacity_is_the_sessions": "(session_id IS NULL) = (capacity IS NULL)",
     "a_seat_has_a_session": "lane <= 0 OR session_id IS NOT NULL",
-    "seat_is_within_capacity": "lane <= capacity",
+    "seat_is_within_capacity": f"lane <= capacity OR NOT ({OCCUPIES})",
     "a_session_is_for_nobody": "session_id IS NULL OR lane > 0 OR patient_id IS NULL",
     "overbooked_for_a_reason": "lane >= 0 OR override_reason <> ''",
     "only_requests_wait_for_an_answer": "(status = 'pending') = (answer_by IS NOT NULL)",
