@@ -118,7 +118,7 @@ def context(app: Flask, request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _empty_tables() -> None:
-    tables = [table.name for table in db.metadata.sorted_tables if table.name != "roles"]
+    tables = [table.name for table in db.metadata.sorted_tables if table.name not in ("roles", "clinic_settings")]
     with db.engine.begin() as connection:
         connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)} CASCADE")
 

@@ -132,7 +132,8 @@ def insert_in_any_room(found: Row[Any], *, facts: Callable[[], Row[Any]], **book
             return booked
         tried = (found.room_id, found.device_id)
         found = facts()
-        if found.is_buffered or (found.room_id, found.device_id) == tried:
+        lacks_one = (found.room_kind and not found.room_id) or (found.device_kind and not found.device_id)
+        if found.is_buffered or lacks_one or (found.room_id, found.device_id) == tried:
             return None
     return None
 

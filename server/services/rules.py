@@ -81,12 +81,14 @@ def check(
         if found.place_id is None:  # no hours say where, and no reason makes a location
             raise Invalid("Say at which location.", errors={"location_id": ["There is no such location."]})
     forbidding = [reason for reason in against if reason.code not in TAKEN]
-    if patient_id is not None and not override:
-        forbidding += against_patient(found, start=start, patient_id=patient_id, actor=actor, ignore_id=ignore_id)
     if forbidding:
         raise RulesForbid(forbidding)
     if against and not overbook:
         occupancy.refuse(found, start=start, patient_id=patient_id, actor=actor, ignore_id=ignore_id)
+    if patient_id is not None and not override:
+        own = against_patient(found, start=start, patient_id=patient_id, actor=actor, ignore_id=ignore_id)
+        if own:
+            raise RulesForbid(own)
     return bool(against)
 
 

@@ -31,11 +31,16 @@ from tests.factories import (
 ZONE = "America/New_York"
 
 
-def fill(*, practitioners: int, patients: int, rooms: int, service: dict[str, Any]) -> dict[str, Any]:
-    """`rooms`: with some, practitioner i works in room (i + j) % rooms for service j; without, anywhere."""
+def fill(*, practitioners: int, patients: int, rooms: int, pool: int, service: dict[str, Any]) -> dict[str, Any]:
+    """`rooms`: with some, practitioner i works in room (i + j) % rooms for service j; without, anywhere. `pool`: so
+    many rooms of the kind "pool", and one device of the kind "scope"."""
     tag = new_secret()[:8].lower()
     location = create_location(name=f"Clinic {tag}", time_zone=ZONE)
     places = [create_room(location, name=f"{tag} {n}") for n in range(rooms)]
+    for n in range(pool):
+        create_room(location, name=f"{tag} pool {n}", kind="pool")
+    if pool:
+        create_room(location, name=f"{tag} scope", kind="scope", is_device=True)
     services = [create_service(**{"name": f"Service {tag} {n}", **service}) for n in range(max(rooms, 1))]
     doctors = [create_practitioner(name=f"Dr {tag} {n}") for n in range(practitioners)]
     for i, doctor in enumerate(doctors):

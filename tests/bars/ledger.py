@@ -7,10 +7,12 @@ import psycopg
 from psycopg.rows import dict_row
 
 OCCUPYING = "('proposed', 'pending', 'booked', 'arrived', 'fulfilled')"
+# name: who, when, and how two that share a time on purpose differ
 CONSTRAINTS = {
-    "ex_appointments_practitioner_id_occupied": ("practitioner_id", "occupied"),
-    "ex_appointments_room_id_occupied": ("room_id", "occupied"),
-    "ex_appointments_patient_id_during": ("patient_id", "during"),
+    "ex_appointments_practitioner_id_occupied": ("practitioner_id", "occupied", ", lane WITH ="),
+    "ex_appointments_room_id_occupied": ("room_id", "occupied", ", lane WITH ="),
+    "ex_appointments_device_id_occupied": ("device_id", "occupied", ", lane WITH ="),
+    "ex_appointments_patient_id_during": ("patient_id", "during", ""),
 }
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -22,13 +24,15 @@ def connect(database_url: str) -> Connection:
 
 
 def overlaps(connection: Connection) -> int:
-    """Pairs of rows that occupy the same practitioner, room or patient at the same time."""
+    """Pairs of rows that occupy the same practitioner, room, device or patient at the same time, and not on purpose:
+    what was overbooked lies over another visit, and the seats of a group beside each other."""
     return sum(
         connection.execute(f"""
             SELECT count(*) AS n FROM appointments a JOIN appointments b
                 ON a.{who} = b.{who} AND a.{when} && b.{when} AND a.id < b.id
+               AND ('{who}' = 'patient_id' OR a.lane = b.lane)
              WHERE a.status IN {OCCUPYING} AND b.status IN {OCCUPYING}""").fetchone()["n"]  # type: ignore[arg-type, index]
-        for who, when in CONSTRAINTS.values()
+        for who, when, _ in CONSTRAINTS.values()
     )
 
 
@@ -66,8 +70,8 @@ class NoConstraints:
 
     def __exit__(self, *_: object) -> None:
         self.connection.execute("TRUNCATE appointments CASCADE")
-        for name, (who, when) in CONSTRAINTS.items():
+        for name, (who, when, lane) in CONSTRAINTS.items():
             self.connection.execute(
                 f"ALTER TABLE appointments ADD CONSTRAINT {name}"  # type: ignore[arg-type]
-                f" EXCLUDE USING gist ({who} WITH =, {when} WITH &&) WHERE (status IN {OCCUPYING})"
+                f" EXCLUDE USING gist ({who} WITH =, {when} WITH &&{lane}) WHERE (status IN {OCCUPYING})"
             )

@@ -131,9 +131,11 @@ class Town:
         self._builder: Any = subprocess.Popen(command, env=server.env, cwd=ROOT, **pipes)
 
     @contextlib.contextmanager
-    def clinic(self, *, practitioners: int = 1, patients: int = 1, rooms: int = 0, **service: Any) -> Iterator[Clinic]:
+    def clinic(
+        self, *, practitioners: int = 1, patients: int = 1, rooms: int = 0, pool: int = 0, **service: Any
+    ) -> Iterator[Clinic]:
         """A new clinic; `service`: columns of its services."""
-        wish = {"practitioners": practitioners, "patients": patients, "rooms": rooms, "service": service}
+        wish = {"practitioners": practitioners, "patients": patients, "rooms": rooms, "pool": pool, "service": service}
         self._builder.stdin.write(json.dumps(wish) + "\n")
         self._builder.stdin.flush()
         made = json.loads(self._builder.stdout.readline())

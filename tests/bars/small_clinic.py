@@ -20,6 +20,7 @@ STEPS = {
     ("fulfilled", "undo"): "arrived",
     ("noshow", "undo"): "booked",
 }
+OPEN = ("pending", "booked")
 STANDS = {"proposed", "pending", "booked", "arrived", "fulfilled"}
 
 
@@ -36,6 +37,7 @@ class Row:
     status: str
     holder: UUID | None = None
     buffer: timedelta = timedelta(0)
+    lane: int = 0  # below 0: put over another one on purpose
 
     @property
     def end(self) -> datetime:
@@ -50,7 +52,7 @@ class Row:
 
 @dataclass(frozen=True)
 class SmallClinic:
-    """Two services: a talk anywhere, and a scan in the only room, with ten minutes to clean it."""
+    """Two services: a talk anywhere, and a scan in the only room, with ten minutes to clean it; patients ask for it."""
 
     cast: Cast
     doctors: tuple[UUID, UUID]
@@ -68,7 +70,8 @@ class SmallClinic:
 def build(cast: Cast) -> SmallClinic:
     """Written into the current transaction."""
     talk, room = create_service(name="Talk"), create_room(cast.location)
-    scan = create_service(name="Scan", buffer_after_minutes=10, max_open_per_patient=MAX_SCANS)
+    rules = {"buffer_after_minutes": 10, "max_open_per_patient": MAX_SCANS, "needs_approval": True}
+    scan = create_service(name="Scan", **rules)
     doctors = create_practitioner(), create_practitioner()
     for doctor in doctors:
         create_schedule(doctor, cast.location, talk, ends_at=time(12))
@@ -117,17 +120,30 @@ class Model:
         held = [row for row in self.rows.values() if row.status == "proposed" and row.holder == want.holder]
         return self.in_the_way(want) or (TooManyHolds if len(held) >= MAX_HOLDS else None)
 
-    def booking(self, want: Row, *, override: bool, hold: UUID | None = None) -> type[Exception] | None:
-        if against := self.in_the_way(want, override=override, ignore=hold):
+    def booking(
+        self, want: Row, *, override: bool, overbook: bool = False, hold: UUID | None = None
+    ) -> type[Exception] | None:
+        against = self.in_the_way(want, override=override, ignore=hold)
+        if against and not (overbook and against in (SlotTaken, PatientBusy)):
             return against
-        scans = [row for row in self.rows.values() if row.status == "booked" and row.service == self.clinic.scan]
+        scans = [row for row in self.rows.values() if row.status in OPEN and row.service == self.clinic.scan]
         mine = [row for row in scans if row.patient == want.patient]
         if want.service == self.clinic.scan and len(mine) >= MAX_SCANS and not override:
             return RulesForbid
         return PatientBusy if self.is_patient_busy(want, ignore=hold) else None
 
+    def lane_over(self, want: Row) -> int:
+        """The first lane of its own in which an overbooked visit overlaps no other of its doctor or room."""
+        end = want.end + want.buffer
+        taken = {
+            row.lane
+            for row in self.standing()
+            if (row.doctor == want.doctor or (want.room and row.room == want.room)) and row.occupies(want.start, end)
+        }
+        return next(lane for lane in range(-1, -100, -1) if lane not in taken)
+
     def moving(self, row: Row, want: Row) -> type[Exception] | None:
-        if row.status != "booked":
+        if row.status not in OPEN:
             return WrongState
         return self.in_the_way(want, ignore=row.id) or (PatientBusy if self.is_patient_busy(want, row.id) else None)
 
@@ -141,6 +157,7 @@ class Model:
         others = self.standing(ignore=row.id)
         end = again.end + again.buffer
         same = [o for o in others if o.doctor == row.doctor or (row.room and o.room == row.room)]
+        same = [o for o in same if o.lane == row.lane]
         if any(o.occupies(again.start, end) for o in same) or self.is_patient_busy(again, ignore=row.id):
             return SlotTaken
         return None

@@ -22,17 +22,18 @@ from server.models import Appointment, Closure
 from server.services import booking, holds, occupancy
 from server.services.access import Actor
 from server.services.occupancy import SlotTaken
-from server.services.steps import take_step
+from server.services.steps import approve_request, decline_request, expire_requests, take_step
 from server.utils.tokens import new_id
 from tests.bars import ledger
 from tests.bars.live_clinic import all_at_once
 from tests.bars.seeds import SEED, dice
-from tests.bars.small_clinic import HALF_HOUR, MAX_SCANS, STARTS, STEPS, Model, Row, SmallClinic, build
+from tests.bars.small_clinic import HALF_HOUR, MAX_SCANS, OPEN, STARTS, STEPS, Model, Row, SmallClinic, build
 from tests.cast import Cast
 
 doctors, services, patients, people = st.integers(0, 1), st.booleans(), st.integers(0, 1), st.integers(0, 2)
 starts, picks = st.integers(0, STARTS - 1), st.integers(0, 99)
 steps = st.sampled_from(["arrive", "complete", "no-show", "undo"])
+reasons = st.sampled_from(["", "override_reason", "overbook_reason"])
 
 
 class Morning(RuleBasedStateMachine):
@@ -79,18 +80,46 @@ class Morning(RuleBasedStateMachine):
         self.events += 1
         del self.model.rows[held.id]
 
-    @rule(who=people, patient=patients, doctor=doctors, scan=services, start=starts, override=st.booleans())
-    def book(self, who: int, patient: int, doctor: int, scan: bool, start: int, override: bool) -> None:
+    @rule(who=people, patient=patients, doctor=doctors, scan=services, start=starts, reason=reasons)
+    def book(self, who: int, patient: int, doctor: int, scan: bool, start: int, reason: str) -> None:
         actor = self.actors[who]
         is_dana = who == 2
         patient_id = self.actors[patient if is_dana else who].own_patient_id
         what = self.what(doctor, scan, start)
-        want = self.model.wanted(new_id(), **what, status="booked", patient=patient_id)
-        reason = {"override_reason": "urgent"} if override and is_dana else {}
+        status = "pending" if scan and not is_dana else "booked"
+        want = self.model.wanted(new_id(), **what, status=status, patient=patient_id)
+        over = {reason: "urgent"} if reason and is_dana else {}
+        override, overbook = "override_reason" in over, "overbook_reason" in over
+        if overbook and self.model.in_the_way(want) in (SlotTaken, booking.PatientBusy):
+            want = replace(want, lane=self.model.lane_over(want))
+            if want.lane < -occupancy.LANES:
+                return
         self.expect(
-            self.model.booking(want, override=bool(reason)),
-            lambda: booking.book_appointment(**named(what), patient_id=patient_id, actor=actor, **reason),
+            self.model.booking(want, override=override, overbook=overbook),
+            lambda: booking.book_appointment(**named(what), patient_id=patient_id, actor=actor, **over),
             lambda booked: replace(want, id=booked.id),
+        )
+
+    @rule(pick=picks, answer=st.sampled_from(["approve", "decline", "expire"]))
+    @precondition(lambda self: self.visits())
+    def answer(self, pick: int, answer: str) -> None:
+        visit = self.visit(pick)
+        if answer == "expire":
+            db.session.execute(
+                text("UPDATE appointments SET answer_by = clock_timestamp() WHERE id = :id AND status = 'pending'"),
+                {"id": visit.id},
+            )
+            db.session.commit()
+            assert expire_requests() == (visit.status == "pending")
+            if visit.status == "pending":
+                self.model.rows[visit.id] = replace(visit, status="cancelled")
+                self.events += 1
+            return
+        command = approve_request if answer == "approve" else decline_request
+        self.expect(
+            None if visit.status == "pending" else booking.WrongState,
+            lambda: command(visit.id, actor=self.actors[2]),
+            lambda _: replace(visit, status="booked" if answer == "approve" else "cancelled"),
         )
 
     @rule(pick=picks)
@@ -98,7 +127,8 @@ class Morning(RuleBasedStateMachine):
     def book_what_is_held(self, pick: int) -> None:
         held = self.pick(pick, "proposed")
         actor = self.owner(held)
-        want = replace(held, status="booked", patient=actor.own_patient_id, holder=None)
+        status = "pending" if held.service == self.clinic.scan else "booked"
+        want = replace(held, status=status, patient=actor.own_patient_id, holder=None)
         what = {"doctor": held.doctor, "service": held.service, "start": held.start}
 
         def keep(booked: Appointment) -> Row:
@@ -131,7 +161,7 @@ class Morning(RuleBasedStateMachine):
     def cancel(self, pick: int) -> None:
         visit = self.visit(pick)
         self.expect(
-            None if visit.status == "booked" else booking.WrongState,
+            None if visit.status in OPEN else booking.WrongState,
             lambda: booking.cancel_appointment(visit.id, actor=self.patient_of(visit)),
             lambda _: replace(visit, status="cancelled"),
         )
@@ -166,10 +196,11 @@ class Morning(RuleBasedStateMachine):
 
     @invariant()
     def nothing_overlaps(self) -> None:
-        for who, when in ledger.CONSTRAINTS.values():
+        for who, when, lane in ledger.CONSTRAINTS.values():
             pairs = f"""
                 SELECT count(*) FROM appointments a JOIN appointments b
                     ON a.{who} = b.{who} AND a.{when} && b.{when} AND a.id < b.id
+                   {"AND a.lane = b.lane" if lane else ""}
                  WHERE a.status IN {ledger.OCCUPYING} AND b.status IN {ledger.OCCUPYING}"""
             assert db.session.scalar(text(pairs)) == 0
 
@@ -180,7 +211,7 @@ class Morning(RuleBasedStateMachine):
         assert stored.keys() == self.model.rows.keys()
         for row in self.model.rows.values():
             found = stored[row.id]
-            assert (found.status, found.start, found.end) == (row.status, row.start, row.end)
+            assert (found.status, found.start, found.end, found.lane) == (row.status, row.start, row.end, row.lane)
             assert (found.occupied.lower, found.occupied.upper) == (row.start, row.end + row.buffer)
             assert (found.practitioner_id, found.room_id, found.patient_id) == (row.doctor, row.room, row.patient)
 

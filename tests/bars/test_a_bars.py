@@ -104,6 +104,26 @@ def meet_and_cross(clinic: Clinic, desks: list[Visitor], number: int) -> list[An
     return booking + all_at_once(range(8), change_places) + all_at_once(range(8), move_to_evening)
 
 
+@pytest.mark.parametrize("rounds", [10, pytest.param(50, marks=pytest.mark.nightly)])
+def test_A3_practitioner_any_room_and_the_only_device(town: Town, rounds: int) -> None:
+    """Eight desks, four practitioners, two rooms of a kind: two visits at each time; with the one device, one."""
+    for per_time, kinds in ((2, {"room_kind": "pool"}), (1, {"room_kind": "pool", "device_kind": "scope"})):
+        with town.clinic(practitioners=4, patients=8, pool=2, **kinds) as clinic, clinic.connect() as connection:
+            desks, answers = clinic.front_desks(), []
+            for number in range(rounds):
+                answers += all_at_once(range(8), partial(book_for_own_patient, clinic, desks, number))
+            visits = ledger.check(connection, clinic.service_ids)
+        check_answers(answers, expected={201, 409}, seconds=4)
+        assert Counter(Counter(visit["start"] for visit in visits).values()) == {per_time: rounds}
+        assert all(visit["room_id"] and bool(visit["device_id"]) == (per_time == 1) for visit in visits)
+    assert "victim of 40P01" not in town.server.log.read_text(errors="replace")
+
+
+def book_for_own_patient(clinic: Clinic, desks: list[Visitor], number: int, seat: int) -> Answer:
+    slot = clinic.slot(number, practitioner=seat % 4)
+    return desks[seat].book(slot, patient_id=clinic.people[seat]["patient_id"])
+
+
 def test_A3_control_a_plain_insert_deadlocks(town: Town) -> None:
     with town.clinic(practitioners=2, rooms=2, patients=8) as clinic:
         deadline = time.monotonic() + 30
