@@ -18,6 +18,9 @@ admin.add_url_rule("/day", view_func=day_pages.show_day)
 # One appointment
 admin.add_url_rule("/appointments/<uuid:appointment_id>", view_func=appointment_pages.show_appointment)
 admin.add_url_rule(STEP, view_func=appointment_pages.take_step, methods=["POST"])
+admin.add_url_rule(
+    "/appointments/<uuid:appointment_id>/room", view_func=appointment_pages.change_room, methods=["POST"]
+)
 admin.add_url_rule("/appointments/<uuid:appointment_id>/move", view_func=appointment_pages.show_move)
 admin.add_url_rule(
     "/appointments/<uuid:appointment_id>/move", view_func=appointment_pages.move_appointment, methods=["POST"]

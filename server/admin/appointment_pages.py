@@ -12,7 +12,7 @@ from server.admin.day_pages import day_of, remember_step
 from server.admin.reading import read_date, read_id, read_start, read_text, read_version
 from server.errors import Invalid
 from server.models import Appointment
-from server.services import availability, booking, directory, steps, visits
+from server.services import availability, booking, directory, set_up, steps, visits
 from server.services.availability import FreeTime
 from server.utils import clock
 from server.web.identity import current_actor
@@ -24,13 +24,18 @@ Answer = str | Response | tuple[str, int]
 
 
 def show_appointment(appointment_id: UUID) -> str:
-    found, events = visits.read_with_history(appointment_id, actor=current_actor())
+    actor = current_actor()
+    found, events, no_shows = visits.read_with_history(appointment_id, actor=actor)
+    steps_now = visits.possible_steps(found, actor=actor)
+    rooms = set_up.list_rooms(location_id=found.location_id, actor=actor) if "room" in steps_now else ()
     return render_template(
         "admin/show_appointment.html",
         visit=found,
         zone=found.location.time_zone,
         state=words.state_of(found),
-        steps=visits.possible_steps(found, actor=current_actor()),
+        steps=steps_now,
+        rooms=[room for room in rooms if room.is_active or room.id in (found.room_id, found.device_id)],
+        no_shows=no_shows,
         history=[(event, words.history_line(event.action)) for event in events],
         board=day_of(found),
     )
@@ -49,6 +54,21 @@ def take_step(appointment_id: UUID, step: str) -> Response:
         return steps.take_step(appointment_id, step=step, if_version=read_version(), actor=current_actor())
 
     return _answer(appointment_id, step, command)
+
+
+def change_room(appointment_id: UUID) -> Response:
+    """Into another room, or beside another device; only on the version that the reader saw."""
+    return _answer(
+        appointment_id,
+        "room",
+        lambda: booking.change_room(
+            appointment_id,
+            room_id=read_id("room"),
+            device_id=read_id("device"),
+            if_version=read_version(),
+            actor=current_actor(),
+        ),
+    )
 
 
 def show_cancel(appointment_id: UUID) -> str:

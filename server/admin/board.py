@@ -4,6 +4,7 @@ A row is five minutes of elapsed time, so that a day of 23 or 25 hours has as ma
 hour that the clocks repeat appears twice.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -37,6 +38,7 @@ class Item:
     visit: Appointment | None = None
     word: str = ""
     next_step: str = ""
+    seats: int = 0  # of a group session, those that are taken
 
 
 @dataclass
@@ -89,9 +91,11 @@ def lay_out(
     board = Board(*span, rows=round((span[1] - span[0]) / ROW), marks=[], columns=[], not_in=[])
     board.marks = _marks(board, zone)
     is_today = bounds[0] <= now < bounds[1]
+    seats = Counter(visit.session_id for visit in visits if visit.lane > 0)
     of: dict[UUID, list[Appointment]] = {day.practitioner_id: [] for day in days}
     for visit in visits:
-        of[visit.practitioner_id].append(visit)
+        if visit.lane <= 0:  # a seat is part of its session's card
+            of[visit.practitioner_id].append(visit)
     for day in days:
         own = of[day.practitioner_id]
         if not (day.hours or own):
@@ -100,7 +104,7 @@ def lay_out(
         items = [Item("hours", start, end, label="Open") for start, end in day.hours]
         items += [Item("closure", shut.start, shut.end, label=_why(shut)) for shut in day.closures]
         items += [Item("elsewhere", start, end, label="At another location") for start, end in day.elsewhere]
-        items += [_card(visit, now=now, is_today=is_today) for visit in own]
+        items += [_card(visit, seats, now=now, is_today=is_today) for visit in own]
         items += [buffer for visit in own for buffer in _buffers(visit)]
         if may_book:
             items += [Item("free", *piece) for piece in _pieces(_free(day, own, now=now), zone)]
@@ -115,7 +119,8 @@ def lay_out(
 def agenda(visits: Sequence[Appointment], days: Sequence[DayOf], *, now: datetime, bounds: Span) -> list[Item]:
     """The same day as one list by time, for a phone and for paper: visits, holds and closures."""
     is_today = bounds[0] <= now < bounds[1]
-    items = [_card(visit, now=now, is_today=is_today) for visit in visits]
+    seats = Counter(visit.session_id for visit in visits if visit.lane > 0)
+    items = [_card(visit, seats, now=now, is_today=is_today) for visit in visits if visit.lane <= 0]
     shut_for: dict[tuple[datetime, datetime, str], list[str]] = {}  # a holiday of all is one line, not one for each
     for day in days:
         for shut in day.closures if day.hours else ():
@@ -138,7 +143,7 @@ def count(visits: Iterable[Appointment]) -> dict[str, int]:
         Status.NOSHOW: "no-show",
     }
     for visit in visits:
-        if visit.status in kinds:
+        if visit.status in kinds and not visit.is_session:
             counts[kinds[Status(visit.status)]] += 1
     return counts
 
@@ -170,12 +175,22 @@ def _marks(board: Board, zone: str) -> list[tuple[str, str]]:
     return marks
 
 
-def _card(visit: Appointment, *, now: datetime, is_today: bool) -> Item:
+def _card(visit: Appointment, seats: Counter[UUID | None], *, now: datetime, is_today: bool) -> Item:
     kind, word = state_of(visit)
+    is_today = is_today and not visit.is_session
     next_step = {"booked": "arrive", "confirmed": "arrive", "arrived": "complete"}.get(kind, "") if is_today else ""
     minutes = (visit.end - visit.start) / timedelta(minutes=1)
     size = "short" if minutes <= SHORT else "medium" if minutes <= MEDIUM else ""
-    return Item(kind, visit.start, visit.end, size=size, visit=visit, word=word, next_step=next_step)
+    return Item(
+        kind,
+        visit.start,
+        visit.end,
+        size=size,
+        visit=visit,
+        word=word,
+        next_step=next_step,
+        seats=seats[visit.session_id],
+    )
 
 
 def _why(shut: Closed) -> str:

@@ -17,7 +17,7 @@ from server.admin.reading import read_date, read_id, read_start, read_text
 from server.errors import DomainError, Invalid, NotVisible
 from server.models import HealthcareService, Location, Patient, Practitioner
 from server.services import access, availability, booking, directory, people, visits, why
-from server.services.availability import OVERRIDABLE, FreeTime
+from server.services.availability import OVERRIDABLE, TAKEN, FreeTime
 from server.utils import clock
 from server.utils.text import clean_line
 from server.web.forms import show_errors
@@ -99,13 +99,16 @@ def create_patient() -> Response | Page:
 
 @booking_limit
 def book_appointment() -> Response | Page:
-    """Book; with a reason even against rules that staff may set aside."""
+    """Book; with a reason even against rules that staff may set aside, or over another visit."""
     wanted = _read_wanted(instead=request.form.get("instead", ""))
     override_reason = read_text("override_reason") if "anyway" in request.form else ""
+    overbook_reason = read_text("overbook_reason") if "over" in request.form else ""
     if not (wanted.patient and wanted.practitioner and wanted.service and wanted.start):
         return _page(wanted, note="Choose a patient, a practitioner, a service and a time."), 422
     if "anyway" in request.form and not override_reason:
         return _page(wanted, note="To book against the rules, say why."), 422
+    if "over" in request.form and not overbook_reason:
+        return _page(wanted, note="To put a visit over another one, say why."), 422
     try:
         booked = booking.book_appointment(
             service_id=wanted.service.id,
@@ -115,6 +118,7 @@ def book_appointment() -> Response | Page:
             start=wanted.start,
             reason=read_text("reason"),
             override_reason=override_reason,
+            overbook_reason=overbook_reason,
             actor=current_actor(),
         )
     except (booking.SlotTaken, booking.PatientBusy, booking.RulesForbid) as refused:
@@ -204,7 +208,7 @@ def _against(wanted: Wanted, refused: DomainError | None, note: str) -> dict[str
     sentences = [note] if note else []
     if refused is not None:
         found = refused.extra.get("reasons", [])
-        codes = {reason["code"] for reason in found}
+        codes = {reason["code"] for reason in found} or ({"busy"} if isinstance(refused, booking.SlotTaken) else set())
         sentences += [reason["detail"] for reason in found] or [refused.detail]
     elif wanted.practitioner and wanted.service and wanted.start:
         reasons = why.explain(
@@ -221,4 +225,9 @@ def _against(wanted: Wanted, refused: DomainError | None, note: str) -> dict[str
     if not sentences:
         return None
     alternatives = refused.extra.get("alternatives", []) if refused else []
-    return {"sentences": sentences, "may_override": bool(codes) and codes <= OVERRIDABLE, "alternatives": alternatives}
+    return {
+        "sentences": sentences,
+        "may_override": bool(codes) and codes <= OVERRIDABLE,
+        "may_overbook": bool(codes) and codes <= TAKEN,
+        "alternatives": alternatives,
+    }

@@ -21,12 +21,23 @@ LEGEND = [
     ("arrived", "Arrived"),
     ("done", "Done"),
     ("no-show", "No-show"),
+    ("pending", "Asked for"),
     ("override", "Against the rules"),
+    ("overbooked", "Overbooked"),
 ]
 HISTORY = {
     "hold.made": "Held",
     "appointment.booked": "Booked",
     "appointment.overridden": "Booked against the rules",
+    "appointment.overbooked": "Put over another visit",
+    "appointment.requested": "Asked for",
+    "appointment.approved": "Request approved",
+    "appointment.declined": "Request declined",
+    "appointment.expired": "Request not answered in time",
+    "appointment.room-changed": "Other room",
+    "appointment.capacity-changed": "Other number of places",
+    "session.created": "Group session planned",
+    "appointment.start": "Begun",
     "appointment.rescheduled": "Moved",
     "appointment.cancelled": "Cancelled",
     "appointment.confirmed": "Confirmed",
@@ -39,6 +50,10 @@ HISTORY = {
 STEP_DONE = {
     "confirm": "Confirmed.",
     "arrive": "Marked as arrived.",
+    "start": "Begun.",
+    "approve": "Approved. The patient is told.",
+    "decline": "Declined. The patient is told.",
+    "room": "The room is changed.",
     "complete": "Marked as done.",
     "no-show": "Marked as a no-show.",
     "undo": "The last step is taken back.",
@@ -46,7 +61,7 @@ STEP_DONE = {
     "move": "Moved.",
     "cancel": "Cancelled.",
 }
-CLOSURES = {"leave": "Leave", "holiday": "Holiday", "block": "Blocked"}
+CLOSURES = {"leave": "Leave", "holiday": "Holiday", "block": "Blocked", "external": "Busy elsewhere"}
 
 
 def state_of(appointment: Appointment) -> tuple[str, str]:

@@ -16,9 +16,11 @@ from server.services.access import Actor
 from server.services.availability import OPENING_HOURS
 from server.services.transaction import atomic
 from server.settings import Settings
+from server.utils import clock
 from server.utils.ical import appointment_calendar
 
 START = func.lower(Appointment.during)
+YEAR = timedelta(days=365)
 LONGEST = timedelta(days=1)  # of a visit; a rule of services
 
 
@@ -38,8 +40,10 @@ def read_visit(appointment_id: UUID, *, actor: Actor) -> Appointment:
 
 def read_with_history(
     appointment_id: UUID, *, actor: Actor
-) -> tuple[Appointment, Sequence[Row[datetime, str, str, str]]]:
-    """One appointment, and what became of it: rows of (created_at, action, role, name), oldest first.
+) -> tuple[Appointment, Sequence[Row[datetime, str, str, str]], int]:
+    """One appointment, what became of it, and how often its patient did not come in the last year.
+
+    What became of it: rows of (created_at, action, role, name), oldest first.
 
     For staff. Raises NotVisible, NotAllowed.
     """
@@ -53,7 +57,8 @@ def read_with_history(
             .where(AuditEvent.object_id == appointment_id, AuditEvent.action != "appointment.read")
             .order_by(AuditEvent.created_at, AuditEvent.id)
         ).all()
-    return found, events
+        missed = steps.no_shows_of(found.patient_id, since=clock.now() - YEAR) if found.patient_id else 0
+    return found, events, missed
 
 
 def possible_steps(found: Appointment, *, actor: Actor) -> frozenset[str]:
@@ -63,6 +68,8 @@ def possible_steps(found: Appointment, *, actor: Actor) -> frozenset[str]:
         by_state.discard("start")
     if found.status in steps.UNDO:
         by_state.add("undo")
+    if found.status in (*rules.OPEN, Status.ARRIVED):
+        by_state.add("room")
     may_step = access.may_do("step", found, actor=actor) and not found.is_session
     others = {"cancel"} if found.status in rules.OPEN and not found.is_session else set()
     if found.status in rules.OPEN and found.session_id is None:
