@@ -8,6 +8,7 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from werkzeug.wrappers import Response
 
 from server.errors import DomainError, NotVisible
+from server.models import Status
 from server.patient import choice
 from server.patient.choice import Choice
 from server.patient.free_times import FIRST_OF_A_DAY, Offer, find_free_times, offer_of, read_wish
@@ -104,7 +105,10 @@ def book_hold(hold_id: UUID) -> Response | Refused:
     except (SlotTaken, PatientBusy, RulesForbid) as refusal:
         return _refused(refusal, hold_id, chosen, patient_id, reason)
     choice.booked(hold_id, visit.id)
-    flash("Your visit is booked. We have sent you a letter with the details.", "success")
+    if visit.status == Status.PENDING:
+        flash("We have your request. The time is kept for you until the clinic answers.", "success")
+    else:
+        flash("Your visit is booked. We have sent you a letter with the details.", "success")
     return redirect(url_for("patient_account.show_visit", visit_id=visit.id))
 
 
