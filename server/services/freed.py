@@ -8,14 +8,14 @@ from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
 
 from server.extensions import db
 from server.models import Appointment
-from server.utils import clock
 from server.utils.tokens import new_id
 
 _RECORD = text("""
     INSERT INTO freed_times (id, practitioner_id, location_id, during, cause)
     SELECT CAST(:id AS uuid), CAST(:practitioner_id AS uuid), CAST(:location_id AS uuid),
            CAST(:during AS tstzrange), CAST(:cause AS text)
-     WHERE EXISTS (SELECT FROM waitlist_entries WHERE status = 'waiting')
+     WHERE upper(CAST(:during AS tstzrange)) > statement_timestamp()
+       AND EXISTS (SELECT FROM waitlist_entries WHERE status = 'waiting')
 """).bindparams(bindparam("during", type_=TSTZRANGE))
 
 
@@ -27,8 +27,6 @@ def by_appointment(freed: Appointment, *, cause: str) -> None:
 
 def record(practitioner_id: UUID, *, location_id: UUID, during: Range[datetime], cause: str) -> None:
     """A stretch of a practitioner's time, when it lies ahead and anybody waits at all."""
-    if during.upper is None or during.upper <= clock.now():
-        return
     db.session.execute(
         _RECORD,
         {

@@ -111,11 +111,12 @@ def check_cutoff(appointment: Appointment, *, actor: Actor, what: str) -> None:
     if actor.may("cancel"):
         return
     service: HealthcareService = appointment.service
-    rule = db.session.get(PractitionerRule, (appointment.practitioner_id, service.id))
-    minutes = service.cancel_cutoff_minutes
-    if rule is not None and rule.cancel_cutoff_minutes is not None:
-        minutes = rule.cancel_cutoff_minutes
-    if clock.now() + timedelta(minutes=minutes) >= appointment.start:
+    own = select(PractitionerRule.cancel_cutoff_minutes).filter_by(
+        practitioner_id=appointment.practitioner_id, service_id=service.id
+    )
+    now, own_minutes = db.session.execute(select(func.statement_timestamp(), own.scalar_subquery())).one()
+    minutes = service.cancel_cutoff_minutes if own_minutes is None else own_minutes
+    if now + timedelta(minutes=minutes) >= appointment.start:
         words = f"{minutes_in_words(minutes)} before it starts" if minutes else "it starts"
         raise RulesForbid([Reason("notice", f"This visit can be {what} until {words}. Please call the clinic.")])
 

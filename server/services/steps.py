@@ -13,8 +13,7 @@ from server.services import access, freed, occupancy, rules
 from server.services.access import SYSTEM, Actor
 from server.services.booking import change, record, reload
 from server.services.occupancy import SlotTaken
-from server.services.transaction import atomic, retried
-from server.utils import clock
+from server.services.transaction import atomic, database_now, retried
 
 # step -> (states it may start from, state it leads to). Undo takes the last one back.
 STEPS: dict[str, tuple[frozenset[str], str]] = {
@@ -52,7 +51,7 @@ def _done(stepped: Appointment, step: str) -> dict[str, object]:
     values: dict[str, object] = {"status": STEPS[step][1]}
     if step in STAMPS:
         values[STAMPS[step]] = func.clock_timestamp()
-    now = clock.now()
+    now = database_now()
     if step == "complete" and stepped.service.frees_rest and stepped.lane == 0 and stepped.start < now < stepped.end:
         # Ended early: the rest of the time, and the buffer after it, is somebody else's.
         values["during"] = Range(stepped.start, now, bounds="[)")
@@ -108,7 +107,7 @@ def _request(appointment_id: UUID, *, actor: Actor, if_version: int | None) -> A
     asked = access.appointment(appointment_id, actor=actor, to="approve")
     rules.demand_version(asked, if_version)
     rules.demand_state(asked, (Status.PENDING,), "answer")
-    if asked.answer_by is not None and asked.answer_by <= clock.now():
+    if asked.answer_by is not None and asked.answer_by <= database_now():
         raise rules.WrongState("Nobody answered this request in time; it is void.", state=str(asked.status))
     return asked
 

@@ -11,7 +11,6 @@ from server.models import RefreshToken, TokenFamily
 from server.services import audit
 from server.services.access import Actor
 from server.services.transaction import atomic
-from server.utils import clock
 from server.utils.tokens import fingerprint, new_id
 
 
@@ -92,7 +91,7 @@ def end_family(family_id: UUID, *, actor: Actor) -> None:
 
 def _add(family_id: UUID, secret: str, lifetime: timedelta) -> None:
     db.session.add(
-        RefreshToken(family_id=family_id, fingerprint=fingerprint(secret), expires_at=clock.now() + lifetime)
+        RefreshToken(family_id=family_id, fingerprint=fingerprint(secret), expires_at=func.clock_timestamp() + lifetime)
     )
 
 

@@ -6,8 +6,10 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import ParamSpec, TypeVar
+from datetime import datetime
+from typing import ParamSpec, TypeVar, cast
 
+from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
 from server.errors import Unavailable
@@ -92,6 +94,11 @@ def retried(command: Callable[P, R]) -> Callable[P, R]:
         raise TooBusy(TooBusy.detail_text)
 
     return wrapper
+
+
+def database_now() -> datetime:
+    """This instant by the database's clock, which is the same for every machine of the clinic."""
+    return cast(datetime, db.session.scalar(select(func.clock_timestamp())))
 
 
 def sqlstate(error: Exception) -> str | None:
