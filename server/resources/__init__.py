@@ -8,6 +8,7 @@ from server.resources.directory import directory
 from server.resources.docs import api_docs
 from server.resources.group_sessions import group_sessions, group_sessions_of_staff
 from server.resources.holds import holds
+from server.resources.series import series
 from server.resources.set_up import set_up
 
 api_blueprints = (
@@ -20,6 +21,7 @@ api_blueprints = (
     appointments,
     group_sessions,
     group_sessions_of_staff,
+    series,
 )
 
 __all__ = ["api_blueprints", "api_docs"]

@@ -114,48 +114,73 @@ def reschedule_appointment(
         rules.check_cutoff(moved, actor=actor, what="moved")
         practitioner_id = practitioner_id or moved.practitioner_id
         lock_practitioners(practitioner_id, moved.practitioner_id)
-        for _ in range(occupancy.ROOMS_TRIED):
-            found = availability.facts(
-                moved.service_id,
-                practitioner_id=practitioner_id,
-                start=start,
-                location_id=location_id,
-                ignore_id=moved.id,
-            )
-            rules.check(
-                found,
-                start=start,
-                actor=actor,
-                patient_id=moved.patient_id,
-                ignore_id=moved.id,
-                override=bool(override_reason),
-            )
-            change = (
-                update(Appointment)
-                .where(Appointment.id == moved.id)
-                .values(
-                    practitioner_id=practitioner_id,
-                    location_id=found.place_id,
-                    room_id=found.room_id,
-                    device_id=found.device_id,
-                    during=found.during,
-                    occupied=found.occupied,
-                    lane=0,
-                    override_reason=override_reason or moved.override_reason,
-                    confirmed_at=None,
-                    sequence=Appointment.sequence + 1,
-                    version=Appointment.version + 1,
-                    updated_at=func.clock_timestamp(),
-                )
-            )
-            if occupancy.fits(change):
-                break
-            occupancy.free_expired_holds_near(found, moved.patient_id)
-        else:
-            occupancy.refuse(found, start=start, patient_id=moved.patient_id, actor=actor, ignore_id=moved.id)
-        freed.by_appointment(moved, cause="moved")
+        put(
+            moved,
+            start=start,
+            practitioner_id=practitioner_id,
+            location_id=location_id,
+            override_reason=override_reason,
+            actor=actor,
+        )
         record(moved, "rescheduled", actor=actor, letter="appointment-moved")
         return reload(moved)
+
+
+def put(
+    moved: Appointment,
+    *,
+    start: datetime,
+    practitioner_id: UUID,
+    actor: Actor,
+    location_id: UUID | None = None,
+    override_reason: str = "",
+    **also: Any,
+) -> None:
+    """Give an appointment another time, once the practitioners are locked; `also`: further columns.
+
+    Raises SlotTaken, PatientBusy, RulesForbid.
+    """
+    for _ in range(occupancy.ROOMS_TRIED):
+        found = availability.facts(
+            moved.service_id,
+            practitioner_id=practitioner_id,
+            start=start,
+            location_id=location_id,
+            ignore_id=moved.id,
+        )
+        rules.check(
+            found,
+            start=start,
+            actor=actor,
+            patient_id=moved.patient_id,
+            ignore_id=moved.id,
+            override=bool(override_reason),
+        )
+        change = (
+            update(Appointment)
+            .where(Appointment.id == moved.id)
+            .values(
+                practitioner_id=practitioner_id,
+                location_id=found.place_id,
+                room_id=found.room_id,
+                device_id=found.device_id,
+                during=found.during,
+                occupied=found.occupied,
+                lane=0,
+                override_reason=override_reason or moved.override_reason,
+                confirmed_at=None,
+                sequence=Appointment.sequence + 1,
+                version=Appointment.version + 1,
+                updated_at=func.clock_timestamp(),
+                **also,
+            )
+        )
+        if occupancy.fits(change):
+            break
+        occupancy.free_expired_holds_near(found, moved.patient_id)
+    else:
+        occupancy.refuse(found, start=start, patient_id=moved.patient_id, actor=actor, ignore_id=moved.id)
+    freed.by_appointment(moved, cause="moved")
 
 
 def lock_practitioners(*practitioner_ids: UUID) -> None:

@@ -14,12 +14,14 @@ from uuid import UUID
 import css_inline
 from flask_security.confirmable import generate_confirmation_token
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from sqlalchemy import select
+from sqlalchemy import func, select
+from sqlalchemy.orm import aliased
 
 from server.extensions import db
 from server.models import Appointment, OutboxMessage, Patient, Status, User
 from server.services import access
 from server.services.outbox import NoLongerTrue, Undeliverable
+from server.services.rules import OPEN
 from server.settings import Settings
 from server.utils import clock
 from server.utils.ical import appointment_calendar
@@ -95,6 +97,45 @@ def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
     )
 
 
+def _about_series(message: OutboxMessage, settings: Settings) -> Letter:
+    """The series of the message's appointment as it stands now, so that the letter is true whenever it leaves."""
+    of = aliased(Appointment)
+    visits = db.session.scalars(
+        select(Appointment)
+        .join(of, of.series_id == Appointment.series_id)
+        .where(of.id == message.appointment_id)
+        .options(*access.WITH_NAMES)
+        .order_by(func.lower(Appointment.during))
+        .execution_options(populate_existing=True)
+    ).all()
+    to_come = [visit for visit in visits if visit.status in OPEN and visit.start > clock.now()]
+    if message.letter == "series-booked" and not to_come:
+        raise NoLongerTrue("No visit of the series is to come any more.")
+    one = (to_come or visits)[0]
+    patient: Patient = one.patient  # type: ignore[assignment]
+    if not patient.email:
+        raise Undeliverable("The patient has no e-mail address.")
+    zone = one.location.time_zone
+    listed = []
+    for visit in to_come:
+        start = clock.local(visit.start, zone)
+        day = f"{start:%A}, {start.day} {start:%B %Y}"
+        listed.append({"day": day, "time": f"{start:%H:%M}", "practitioner": visit.practitioner.name})
+    return _render(
+        message.letter,
+        to=patient.email,
+        settings=settings,
+        greeting=patient.given_name,
+        visits=listed,
+        is_asked=any(visit.status == Status.PENDING for visit in to_come),
+        zone=zone.rpartition("/")[2].replace("_", " "),
+        minutes=one.service.duration_minutes,
+        practitioner=one.practitioner.name,
+        location=one.location,
+        link=f"{settings.base_url}/visits",
+    )
+
+
 def _about_account(message: OutboxMessage, settings: Settings) -> Letter:
     user = db.session.get_one(User, message.user_id, populate_existing=True)
     if message.letter == "account-confirm" and user.confirmed_at is not None:
@@ -112,6 +153,8 @@ COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "appointment-requested": _about_appointment,
     "appointment-declined": _about_appointment,
     "appointment-expired": _about_appointment,
+    "series-booked": _about_series,
+    "series-changed": _about_series,
     "account-confirm": _about_account,
     "account-exists": _about_account,
 }

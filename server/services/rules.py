@@ -25,7 +25,7 @@ class RulesForbid(Invalid):
     slug, title = "not-bookable", "The rules forbid this time"
 
     def __init__(self, found: Iterable[Reason]) -> None:
-        listed = list(found)
+        self.reasons = listed = list(found)
         super().__init__(
             " ".join(reason.detail for reason in listed),
             errors={"start": [reason.detail for reason in listed]},

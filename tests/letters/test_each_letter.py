@@ -18,8 +18,9 @@ from sqlalchemy import select, update
 from server.extensions import db
 from server.jobs.letters import send_due
 from server.models import Appointment, OutboxMessage, User
-from server.services import booking, letters, outbox, steps
+from server.services import booking, letters, outbox, series, steps
 from server.services.letters import COMPOSERS, Letter
+from server.services.series import Scope
 from server.services.transaction import atomic
 from server.utils import clock
 from tests.cast import ZONE, Cast
@@ -56,6 +57,18 @@ def compose(app: Flask, cast: Cast) -> Compose:
             booking.reschedule_appointment(visit(), start=cast.at(14), actor=cast.ana.actor)
         elif letter == "appointment-cancelled":
             booking.cancel_appointment(visit(), actor=cast.dana.actor)
+        elif letter.startswith("series-"):
+            booked = series.book_series(
+                service_id=cast.checkup_id,
+                practitioner_id=cast.dr_cho.practitioner_id,
+                start=cast.at(9),
+                every_n_weeks=1,
+                count=3,
+                actor=cast.ana.actor,
+            )
+            if letter == "series-changed":
+                last = booked.occurrences[-1].appointment_id
+                series.cancel_series(booked.id, scope=Scope.FOLLOWING, appointment_id=last, actor=cast.ana.actor)
         else:
             confirmed = None if letter == "account-confirm" else User.confirmed_at
             db.session.execute(update(User).where(User.id == cast.ana.user_id).values(confirmed_at=confirmed))

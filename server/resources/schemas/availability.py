@@ -1,6 +1,8 @@
 """Shapes of free times."""
 
-from marshmallow import Schema, fields, validate
+from typing import Any
+
+from marshmallow import Schema, fields, post_dump, validate
 
 from server.resources.schemas.fields import Count, Instant, InstantOrDate, InstantOrWallTime, StrictSchema
 
@@ -52,6 +54,10 @@ class ReasonSchema(Schema):
     detail = fields.String(required=True, metadata={"example": "This time is taken."})
     possible_from = Instant(metadata={"description": "When this rule would allow it"})
     blocking = fields.List(fields.Nested(BlockingSchema), metadata={"description": "Staff only: what is in the way"})
+
+    @post_dump
+    def _only_what_is_known(self, data: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return {name: value for name, value in data.items() if value}
 
 
 class WhySchema(Schema):

@@ -173,4 +173,5 @@ class ProblemSchema(Schema):
     reasons = fields.List(fields.Dict(keys=fields.String(), values=fields.String()))
     alternatives = fields.List(fields.Dict(keys=fields.String(), values=fields.String()))
     state = fields.String(metadata={"description": "Of the appointment, when a step is not possible in it"})
+    plan = fields.List(fields.Dict(keys=fields.String()), metadata={"description": "Of a series, visit by visit"})
     request_id = fields.String(required=True)
