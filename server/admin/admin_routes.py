@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from server.admin import appointment_pages, booking_pages, day_pages
+from server.admin import appointment_pages, booking_pages, day_pages, series_pages
 from server.web.guards import guard, staff_on_pages
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
@@ -35,3 +35,11 @@ admin.add_url_rule("/book", view_func=booking_pages.show_booking)
 admin.add_url_rule("/book", view_func=booking_pages.book_appointment, methods=["POST"])
 admin.add_url_rule("/book/find-patient", view_func=booking_pages.find_patient, methods=["POST"])
 admin.add_url_rule("/book/new-patient", view_func=booking_pages.create_patient, methods=["POST"])
+
+# Visits that repeat
+admin.add_url_rule("/series/<uuid:series_id>", view_func=series_pages.show_series)
+admin.add_url_rule("/book/plan-series", view_func=series_pages.plan_series, methods=["POST"])
+admin.add_url_rule("/book/series", view_func=series_pages.book_series, methods=["POST"])
+admin.add_url_rule(
+    "/appointments/<uuid:appointment_id>/move-series", view_func=series_pages.move_series, methods=["POST"]
+)

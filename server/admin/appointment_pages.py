@@ -1,7 +1,7 @@
 """One appointment: who, what, when, what became of it, and the steps that are possible now."""
 
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 from flask import flash, redirect, render_template, request, url_for
@@ -9,11 +9,13 @@ from werkzeug.wrappers import Response
 
 from server.admin import words
 from server.admin.day_pages import day_of, remember_step
-from server.admin.reading import read_date, read_id, read_start, read_text, read_version
+from server.admin.reading import read_choice, read_date, read_id, read_scope, read_text, read_version
+from server.admin.series_pages import show_move_plan
 from server.errors import Invalid
 from server.models import Appointment
-from server.services import availability, booking, directory, set_up, steps, visits
+from server.services import availability, booking, directory, series, set_up, steps, visits
 from server.services.availability import FreeTime
+from server.services.series import Scope, Series
 from server.utils import clock
 from server.web.identity import current_actor
 from server.web.limits import booking_limit
@@ -38,6 +40,7 @@ def show_appointment(appointment_id: UUID) -> str:
         no_shows=no_shows,
         history=[(event, words.history_line(event.action)) for event in events],
         board=day_of(found),
+        series=_series_of(found),
     )
 
 
@@ -73,10 +76,17 @@ def change_room(appointment_id: UUID) -> Response:
 
 def show_cancel(appointment_id: UUID) -> str:
     found = visits.visit_to_change(appointment_id, action="cancel", actor=current_actor())
-    return render_template("admin/show_cancel.html", visit=found, zone=found.location.time_zone)
+    return render_template(
+        "admin/show_cancel.html", visit=found, zone=found.location.time_zone, series=_series_of(found)
+    )
 
 
 def cancel_appointment(appointment_id: UUID) -> Response:
+    """This visit, or more of its series."""
+    scope = read_scope()
+    if scope != Scope.THIS:
+        return _cancel_series(appointment_id, scope)
+
     def command() -> Appointment:
         return booking.cancel_appointment(
             appointment_id, reason=read_text("reason"), if_version=read_version(), actor=current_actor()
@@ -85,14 +95,35 @@ def cancel_appointment(appointment_id: UUID) -> Response:
     return _answer(appointment_id, "cancel", command)
 
 
+def _cancel_series(appointment_id: UUID, scope: Scope) -> Response:
+    found = visits.visit_to_change(appointment_id, action="cancel", actor=current_actor())
+    if found.series_id is None:
+        raise Invalid("This visit belongs to no series.")
+    series.cancel_series(
+        found.series_id, scope=scope, appointment_id=found.id, reason=read_text("reason"), actor=current_actor()
+    )
+    flash("The visits are cancelled. The patient gets one letter about them.", "success")
+    return redirect(url_for("admin.show_series", series_id=found.series_id))
+
+
+def _series_of(found: Appointment) -> Series | None:
+    """The series that a visit belongs to, if any."""
+    return series.read_series(found.series_id, actor=current_actor()) if found.series_id else None
+
+
 def show_move(appointment_id: UUID) -> str:
     return _move_page(visits.visit_to_change(appointment_id, action="reschedule", actor=current_actor()))
 
 
 @booking_limit
 def move_appointment(appointment_id: UUID) -> Answer:
-    """To the chosen free time; when somebody else was faster, the page again with what is free now."""
-    start, practitioner_id = _read_choice()
+    """To the chosen free time; when somebody else was faster, the page again with what is free now.
+
+    With more visits of its series the plan is shown first.
+    """
+    if (scope := read_scope()) != Scope.THIS:
+        return show_move_plan(appointment_id, scope)
+    start, practitioner_id = read_choice()
     try:
         return _answer(
             appointment_id,
@@ -165,6 +196,7 @@ def _move_page(found: Appointment, refused: str = "") -> str:
         free=_by_day(free, zone),
         is_cut=is_cut,
         refused=refused,
+        series=_series_of(found),
     )
 
 
@@ -173,15 +205,3 @@ def _by_day(free: list[FreeTime], zone: str) -> dict[date, list[FreeTime]]:
     for time in free:
         days.setdefault(clock.local(time.start, zone).date(), []).append(time)
     return days
-
-
-def _read_choice() -> tuple[datetime, UUID]:
-    """The time that was chosen on the page: "<instant> <practitioner id>". Raises Invalid."""
-    start, _, practitioner_id = request.form.get("choice", "").partition(" ")
-    try:
-        chosen = read_start(start, "UTC"), UUID(practitioner_id)
-    except ValueError as error:
-        raise Invalid("Choose one of the free times.") from error
-    if chosen[0] is None:
-        raise Invalid("Choose one of the free times.")
-    return chosen[0], chosen[1]

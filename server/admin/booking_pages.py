@@ -67,19 +67,19 @@ class Wanted:
 
 
 def show_booking() -> str:
-    return _page(_read_wanted())
+    return _page(read_wanted())
 
 
 def find_patient() -> str:
     """The page with the patients of that name. Sent as a form, because a name does not belong in an address."""
     words = clean_line(request.form.get("name", ""))[:100]
     found = people.find_patients(words, actor=current_actor()) if words else []
-    return _page(_read_wanted(), searched=words, patients=found)
+    return _page(read_wanted(), searched=words, patients=found)
 
 
 def create_patient() -> Response | Page:
     """Take a patient on, and go on booking for them."""
-    wanted, form = _read_wanted(), NewPatientForm()
+    wanted, form = read_wanted(), NewPatientForm()
     if form.validate():
         try:
             created = people.create_patient(
@@ -100,7 +100,7 @@ def create_patient() -> Response | Page:
 @booking_limit
 def book_appointment() -> Response | Page:
     """Book; with a reason even against rules that staff may set aside, or over another visit."""
-    wanted = _read_wanted(instead=request.form.get("instead", ""))
+    wanted = read_wanted(instead=request.form.get("instead", ""))
     override_reason = read_text("override_reason") if "anyway" in request.form else ""
     overbook_reason = read_text("overbook_reason") if "over" in request.form else ""
     if not (wanted.patient and wanted.practitioner and wanted.service and wanted.start):
@@ -126,7 +126,7 @@ def book_appointment() -> Response | Page:
     return remember_step(booked, "book")
 
 
-def _read_wanted(*, instead: str = "") -> Wanted:
+def read_wanted(*, instead: str = "") -> Wanted:
     """What the address or the form says; `instead`: another start.
 
     Raises NotAllowed, NotVisible for ids of nothing, Invalid for odd dates.

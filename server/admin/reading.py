@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import request
 
 from server.errors import Invalid, NotVisible
+from server.services.series import Scope
 from server.utils import clock
 from server.utils.text import clean_text
 
@@ -53,6 +54,46 @@ def read_start(value: str, zone: str) -> datetime | None:
     if not clock.exists(start, zone):
         raise Invalid(f"The clocks in {zone} skip {start:%H:%M} on that day.")
     return clock.to_instant(start, zone)
+
+
+def read_choice() -> tuple[datetime, UUID]:
+    """The time that was chosen on a page: "<instant> <practitioner id>". Raises Invalid."""
+    start, _, practitioner_id = request.form.get("choice", "").partition(" ")
+    try:
+        chosen = read_start(start, "UTC"), UUID(practitioner_id)
+    except ValueError as error:
+        raise Invalid("Choose one of the free times.") from error
+    if chosen[0] is None:
+        raise Invalid("Choose one of the free times.")
+    return chosen[0], chosen[1]
+
+
+def read_number(name: str, *, most: int) -> int:
+    """A whole number from 1 to `most`. Raises Invalid."""
+    value = request.form.get(name, "")
+    if not re.fullmatch(r"[0-9]{1,4}", value) or not 1 <= int(value) <= most:
+        raise Invalid(f"Write a whole number from 1 to {most}.")
+    return int(value)
+
+
+def read_scope() -> Scope:
+    """Which visits of a series are meant; only this one when nothing was said. Raises Invalid."""
+    try:
+        return Scope(request.form.get("scope", Scope.THIS))
+    except ValueError as error:
+        raise Invalid("Say which visits: this one, this and the later ones, or all.") from error
+
+
+def read_replacements() -> dict[int, datetime]:
+    """The proposals that were ticked: "<number> <instant>" each. Raises Invalid."""
+    ticked: dict[int, datetime] = {}
+    for value in request.form.getlist("replacement"):
+        number, _, start = value.partition(" ")
+        instant = read_start(start, "UTC")
+        if not re.fullmatch(r"[0-9]{1,4}", number) or instant is None:
+            raise Invalid("This form is incomplete. Look at the plan again.")
+        ticked[int(number)] = instant
+    return ticked
 
 
 def read_version() -> int:

@@ -10,8 +10,9 @@ from server.models import Appointment
 from server.patient import choice
 from server.patient.booking_pages import LONGEST_REASON, Refused
 from server.patient.free_times import FIRST_OF_A_DAY, find_free_times, offer_of, read_wish
-from server.services import booking, own_visits, visits
+from server.services import booking, own_visits, series, visits
 from server.services.booking import PatientBusy, RulesForbid, SlotTaken, WrongState
+from server.services.series import Scope, Series
 from server.utils import clock
 from server.utils.text import clean_text
 from server.web.forms import read_instant, read_uuid
@@ -84,11 +85,19 @@ def cancel_visit(visit_id: UUID) -> AnyResponse | Refused:
     if len(reason) > LONGEST_REASON:
         errors = {"reason": [f"Write at most {LONGEST_REASON} characters. These are {len(reason)}."]}
         return _cancel_page(visits.read_visit(visit_id, actor=actor), errors, reason), 422
+    visit = visits.read_visit(visit_id, actor=actor)
     try:
-        booking.cancel_appointment(visit_id, actor=actor, reason=reason)
+        if visit.series_id is not None and request.form.get("scope") == Scope.FOLLOWING:
+            series.cancel_series(
+                visit.series_id, scope=Scope.FOLLOWING, appointment_id=visit_id, actor=actor, reason=reason
+            )
+            said = "This visit and the later ones are cancelled. The times are free again for others."
+        else:
+            booking.cancel_appointment(visit_id, actor=actor, reason=reason)
+            said = "Your visit is cancelled. The time is free again for others."
     except (RulesForbid, WrongState) as refusal:
         return _visit_page(visits.read_visit(visit_id, actor=actor), refusal), refusal.status
-    flash("Your visit is cancelled. The time is free again for others.", "success")
+    flash(said, "success")
     return redirect(url_for("patient_account.show_visit", visit_id=visit_id))
 
 
@@ -100,14 +109,25 @@ def _visit_page(visit: Appointment, refusal: DomainError | None = None) -> str:
         changeable_until=own_visits.changeable_until(visit),
         now=clock.now(),
         refusal=refusal,
+        series=_series_of(visit),
     )
+
+
+def _series_of(visit: Appointment) -> Series | None:
+    """The series that a visit belongs to, if any."""
+    return series.read_series(visit.series_id, actor=current_actor()) if visit.series_id else None
 
 
 def _cancel_page(visit: Appointment, errors: dict[str, list[str]] | None = None, reason: str = "") -> str:
     if "cancel" not in _possible(visit):
         return _visit_page(visit)
     return render_template(
-        "patient/cancel.html", visit=visit, errors=errors or {}, reason=reason, longest_reason=LONGEST_REASON
+        "patient/cancel.html",
+        visit=visit,
+        errors=errors or {},
+        reason=reason,
+        longest_reason=LONGEST_REASON,
+        series=_series_of(visit),
     )
 
 
