@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from server.admin import appointment_pages, booking_pages, day_pages, series_pages
+from server.admin import appointment_pages, booking_pages, day_pages, series_pages, session_pages
 from server.web.guards import guard, staff_on_pages
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
@@ -43,3 +43,13 @@ admin.add_url_rule("/book/series", view_func=series_pages.book_series, methods=[
 admin.add_url_rule(
     "/appointments/<uuid:appointment_id>/move-series", view_func=series_pages.move_series, methods=["POST"]
 )
+
+# Group sessions
+admin.add_url_rule("/sessions", view_func=session_pages.list_sessions)
+admin.add_url_rule("/sessions", view_func=session_pages.create_session, methods=["POST"])
+admin.add_url_rule("/sessions/<uuid:session_id>", view_func=session_pages.show_session)
+admin.add_url_rule(
+    "/sessions/<uuid:session_id>/find-patient", view_func=session_pages.find_patient_for_session, methods=["POST"]
+)
+admin.add_url_rule("/sessions/<uuid:session_id>/seats", view_func=session_pages.book_seat, methods=["POST"])
+admin.add_url_rule("/sessions/<uuid:session_id>/cancel", view_func=session_pages.cancel_session, methods=["POST"])

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from server.errors import DomainError, NotVisible
 from server.models import Status
-from server.patient import choice
+from server.patient import choice, session_pages
 from server.patient.choice import Choice
 from server.patient.free_times import FIRST_OF_A_DAY, Offer, find_free_times, offer_of, read_wish
 from server.services import booking, directory, holds, own_visits, people
@@ -35,8 +35,11 @@ def list_services() -> str:
 
 
 def choose_time(service_id: UUID) -> str:
-    """Free times of one service, across practitioners."""
-    return _times_page(offer_of(service_id))
+    """Free times of one service, across practitioners; of one for groups its sessions."""
+    offer = offer_of(service_id)
+    if offer.is_for_groups:
+        return session_pages.list_sessions(offer)
+    return _times_page(offer)
 
 
 @hold_limit

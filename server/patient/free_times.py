@@ -29,6 +29,10 @@ class Offer:
     def is_bookable_here(self) -> bool:
         return self.service.self_bookable and self.service.capacity == 1
 
+    @property
+    def is_for_groups(self) -> bool:
+        return self.service.self_bookable and self.service.capacity > 1
+
 
 @dataclass(frozen=True)
 class Wish:

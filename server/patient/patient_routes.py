@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from server.patient import account_pages, booking_pages, visit_pages
+from server.patient import account_pages, booking_pages, session_pages, visit_pages
 from server.web.guards import account_on_pages, everybody, guard
 
 patient = Blueprint("patient", __name__)
@@ -24,6 +24,8 @@ guard(patient_account, account_on_pages)
 
 patient_account.get("/after-sign-in")(account_pages.after_sign_in)
 patient_account.post("/book/holds/<uuid:hold_id>")(booking_pages.book_hold)
+patient_account.get("/book/sessions/<uuid:session_id>")(session_pages.ask_seat)
+patient_account.post("/book/sessions/<uuid:session_id>")(session_pages.book_seat)
 patient_account.get("/visits")(visit_pages.list_visits)
 patient_account.get("/visits/<uuid:visit_id>")(visit_pages.show_visit)
 patient_account.get("/visits/<uuid:visit_id>/calendar.ics")(visit_pages.download_calendar)

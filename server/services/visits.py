@@ -133,6 +133,20 @@ def list_visits(
     return found[:limit], {"start": last.start.isoformat(), "id": str(last.id)}
 
 
+def seats_of(session_id: UUID, *, actor: Actor) -> Sequence[Appointment]:
+    """The taken seats of a group session that the actor may see, with who comes, by name. For staff."""
+    with atomic():
+        if not actor.is_staff:
+            access.demand("read", actor=actor)
+        seats = db.session.scalars(
+            access.visible_appointments(actor)
+            .where(Appointment.session_id == session_id, Appointment.lane > 0, Appointment.status.in_(OCCUPYING))
+            .options(*access.WITH_NAMES)
+        ).all()
+        audit.record("session.read", actor=actor, object_type="GroupSession", object_id=session_id)
+    return sorted(seats, key=lambda seat: seat.patient.name if seat.patient else "")
+
+
 @dataclass(frozen=True)
 class Closed:
     """A closure as one column of the day shows it."""

@@ -182,6 +182,17 @@ def test_letters_about_accounts_have_no_calendar(compose: Compose, letter: str) 
     assert (composed.calendar, composed.calendar_method) == ("", "")
 
 
+def test_a_series_that_waits_for_an_answer_says_so(compose: Compose, cast: Cast) -> None:
+    cast.checkup.needs_approval = True
+    composed = compose("series-booked")
+    assert composed.subject.startswith("3 visits asked for")
+    assert "You get an answer to each." in composed.text
+
+
+def test_a_series_letter_lists_what_is_to_come_when_it_leaves(compose: Compose, cast: Cast) -> None:
+    assert compose("series-changed").text.count(", 09:00, with Dr Min Cho") == 2
+
+
 def test_a_confirmed_address_is_not_asked_again(compose: Compose, app: Flask, cast: Cast) -> None:
     compose("account-confirm")
     db.session.execute(update(User).where(User.id == cast.ana.user_id).values(confirmed_at=cast.at(9)))
