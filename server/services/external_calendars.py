@@ -137,7 +137,7 @@ def _lease() -> tuple[UUID, str, str, int, str] | None:
             return None
         leased = update(ExternalCalendar).where(ExternalCalendar.id == row[0]).values(attempted_at=now)
         db.session.execute(leased.execution_options(synchronize_session=False))
-        return row.tuple()
+        return row[0], row[1], row[2], row[3], row[4]
 
 
 @retried

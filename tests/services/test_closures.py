@@ -62,7 +62,9 @@ def visit(cast: Cast, at: datetime, patient: Patient | None = None, **over: Any)
 @pytest.fixture
 def twelve(cast: Cast) -> list[Appointment]:
     """Twelve patients on Dr Cho's Tuesday, every half hour from nine."""
-    return [visit(cast, cast.at(9) + timedelta(minutes=30 * n)) for n in range(12)]
+    visits = [visit(cast, cast.at(9) + timedelta(minutes=30 * n)) for n in range(12)]
+    db.session.commit()
+    return visits
 
 
 def as_suggested(proposals: list[Proposal]) -> list[dict[str, Any]]:
@@ -293,6 +295,7 @@ def test_longer_leave_asks_about_those_who_are_newly_in_the_way_only(cast: Cast,
     made = closures.create_closure(**leave(cast), plan=as_suggested(closures.preview_closure(**leave(cast))))
     carrying_out.carry_out_due()
     later = visit(cast, cast.at(9, weekday=3))
+    db.session.commit()
     longer = {"end": leave(cast, days=2)["end"]}
     with pytest.raises(PlanIncomplete) as refusal:
         closures.change_closure(made.id, longer, if_version=None, actor=cast.dana.actor)
@@ -342,7 +345,7 @@ def test_practitioners_read_what_binds_them(cast: Cast) -> None:
 
 
 def test_a_closed_location_strands_nobody_of_another_one(cast: Cast, twelve: list[Appointment]) -> None:
-    found = closures.preview_closure(**leave(cast, practitioner_id=None, location_id=cast.location_id, kind="holiday"))
+    found = closures.preview_closure(**leave(cast, practitioner_id=None, location_id=cast.location_id))
     assert len(found) == 12
     starts = {time.start for each in found for time in each.proposals}
     assert min(starts) >= leave(cast)["end"]

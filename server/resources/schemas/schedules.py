@@ -18,7 +18,7 @@ class WallTime(fields.Time):
     default_error_messages = {"invalid": "Not a time such as 09:00."}
 
     def __init__(self, *, metadata: dict[str, Any], **kwargs: Any) -> None:
-        shape = {"type": "string", "format": None, "pattern": f"^{_WALL_TIME}$"}
+        shape = {"type": "string", "pattern": f"^{_WALL_TIME}$"}
         super().__init__(format="%H:%M", metadata={**shape, **metadata}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> time:
