@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import Range
 
 from server.errors import Conflict, Invalid, NotAllowed, NotVisible
 from server.extensions import db
-from server.models import Appointment, Closure, ClosurePlanItem, Location, Practitioner
+from server.models import Appointment, Closure, ClosurePlanItem, Location, Practitioner, Schedule
 from server.services import access, audit, carrying_out, openings, replacing, stranded
 from server.services.access import Actor
 from server.services.booking import lock_practitioners
@@ -203,6 +203,22 @@ def read_progress(closure_id: UUID, *, actor: Actor) -> Progress:
             left = [each for each in left if each.practitioner_id == actor.practitioner_id]
         audit.record("closure.read", actor=actor, object_type="Closure", object_id=found.id)
         return Progress(found, items, left)
+
+
+def zone_of(*, practitioner_id: UUID | None, location_id: UUID | None) -> str:
+    """On whose clocks the days of a closure are. Raises Invalid when the locations' clocks differ."""
+    query = select(Location.time_zone).where(Location.is_active).order_by(Location.id)
+    if location_id is not None:
+        query = query.where(Location.id == location_id)
+    elif practitioner_id is not None:
+        own = select(Schedule.location_id).where(Schedule.practitioner_id == practitioner_id)
+        query = query.where(Location.id.in_(own))
+    zones = set(db.session.scalars(query))
+    if not zones and practitioner_id is not None:
+        return zone_of(practitioner_id=None, location_id=None)
+    if len(zones) != 1:
+        raise Invalid("The clocks of the locations differ. Enter it for each location by itself.")
+    return zones.pop()
 
 
 # --- the parts ---
