@@ -91,7 +91,7 @@ def _chosen() -> Practitioner:
     return directory.practitioner(wanted) if wanted else next(iter(directory.practitioners()))
 
 
-def _page(refused: str = "") -> Page:
+def _page(refused: str = "") -> str:
     actor = current_actor()
     practitioners = directory.practitioners()
     if not practitioners:

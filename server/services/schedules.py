@@ -91,13 +91,14 @@ def change_schedule(schedule_id: UUID, changes: Mapping[str, Any], *, if_version
         changed = _locked(schedule_id, if_version=if_version, actor=actor)
         before = openings.openings(practitioner_id=changed.practitioner_id)
         outside = stranded.ids_outside_hours(changed.practitioner_id)
-        for name, value in changes.items():
-            if name == "service_ids":
-                changed.services = _services(value)
-            else:
-                setattr(changed, name, value)
+        with db.session.no_autoflush:  # our sentences first, the database's refusal only after them
+            for name, value in changes.items():
+                if name == "service_ids":
+                    changed.services = _services(value)
+                else:
+                    setattr(changed, name, value)
+            _check(changed)
         changed.version += 1
-        _check(changed)
         _flush()
         openings.tell(openings.openings(practitioner_id=changed.practitioner_id), before=before)
         _record("schedule.changed", changed, actor)
@@ -146,8 +147,7 @@ def _services(service_ids: Iterable[UUID]) -> list[HealthcareService]:
 
 def _check(row: Schedule) -> None:
     """What a person can get wrong, each with its sentence beside the field. Raises Invalid."""
-    with db.session.no_autoflush:  # the sentences first, the database's refusal only after them
-        errors = _errors(row)
+    errors = _errors(row)
     if errors:
         raise Invalid(" ".join(sentences[0] for sentences in errors.values()), errors=errors)
 

@@ -139,6 +139,13 @@ def test_wrong_hours_are_refused_with_the_field(cast: Cast, over: dict[str, Any]
     assert list(refusal.value.extra["errors"]) == [field]
 
 
+def test_a_wrong_change_is_refused_with_the_field(cast: Cast) -> None:
+    wrong = {"ends_at": time(8), "service_ids": [cast.checkup_id]}
+    with pytest.raises(Invalid) as refusal:
+        schedules.change_schedule(on_tuesdays(cast), wrong, if_version=1, actor=cast.dana.actor)
+    assert list(refusal.value.extra["errors"]) == ["ends_at"]
+
+
 def test_only_the_desk_and_administrators_change_hours(cast: Cast) -> None:
     for person in (cast.ana, cast.dr_cho):
         with pytest.raises(NotAllowed):
