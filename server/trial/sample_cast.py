@@ -22,6 +22,7 @@ LOCATIONS = (
         "address": "Rua de São Miguel 14, 1100-544 Lisboa",
         "phone": "+351 210 000 100",
         "country": "PT",
+        "region": "",
     },
 )
 
