@@ -43,6 +43,7 @@ class Settings:
     mail_sender: str = "Frontdesk <frontdesk@localhost>"
     mail_folder: str = ""
     rate_limits: bool = True
+    allow_private_urls: bool = False
     sentry_dsn: str = ""
     log_level: str = "INFO"
     demo: bool = False

@@ -2,7 +2,16 @@
 
 from flask import Blueprint
 
-from server.admin import appointment_pages, booking_pages, day_pages, series_pages, session_pages
+from server.admin import (
+    appointment_pages,
+    booking_pages,
+    calendar_pages,
+    day_pages,
+    hours_pages,
+    leave_pages,
+    series_pages,
+    session_pages,
+)
 from server.web.guards import guard, staff_on_pages
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
@@ -53,3 +62,28 @@ admin.add_url_rule(
 )
 admin.add_url_rule("/sessions/<uuid:session_id>/seats", view_func=session_pages.book_seat, methods=["POST"])
 admin.add_url_rule("/sessions/<uuid:session_id>/cancel", view_func=session_pages.cancel_session, methods=["POST"])
+
+# Hours
+admin.add_url_rule("/hours", view_func=hours_pages.show_hours)
+admin.add_url_rule("/hours", view_func=hours_pages.add_hours, methods=["POST"])
+admin.add_url_rule("/hours/<uuid:schedule_id>", view_func=hours_pages.show_change_hours)
+admin.add_url_rule("/hours/<uuid:schedule_id>", view_func=hours_pages.change_hours, methods=["POST"])
+admin.add_url_rule("/hours/<uuid:schedule_id>/remove", view_func=hours_pages.remove_hours, methods=["POST"])
+
+# Leave, holidays, blocks, and who is in the way of them
+admin.add_url_rule("/leave", view_func=leave_pages.list_leave)
+admin.add_url_rule("/leave", view_func=leave_pages.enter_leave, methods=["POST"])
+admin.add_url_rule("/leave/new", view_func=leave_pages.show_new_leave)
+admin.add_url_rule("/leave/plan", view_func=leave_pages.show_plan, methods=["POST"])
+admin.add_url_rule("/leave/<uuid:closure_id>", view_func=leave_pages.show_leave)
+admin.add_url_rule("/leave/<uuid:closure_id>/plan", view_func=leave_pages.show_new_plan)
+admin.add_url_rule("/leave/<uuid:closure_id>/plan", view_func=leave_pages.decide_anew, methods=["POST"])
+admin.add_url_rule("/leave/<uuid:closure_id>/remove", view_func=leave_pages.remove_leave, methods=["POST"])
+admin.add_url_rule("/holidays", view_func=leave_pages.show_holidays)
+admin.add_url_rule("/holidays", view_func=leave_pages.enter_holidays, methods=["POST"])
+admin.add_url_rule("/stranded", view_func=leave_pages.list_stranded_visits)
+
+# Practitioners' own calendars
+admin.add_url_rule("/own-calendar", view_func=calendar_pages.show_calendar)
+admin.add_url_rule("/own-calendar", view_func=calendar_pages.set_calendar, methods=["POST"])
+admin.add_url_rule("/own-calendar/remove", view_func=calendar_pages.remove_calendar, methods=["POST"])

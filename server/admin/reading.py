@@ -1,7 +1,7 @@
 """What the staff pages read from addresses and forms: checked values, or a sentence."""
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time
 from uuid import UUID
 
 from flask import request
@@ -37,6 +37,16 @@ def read_date(name: str) -> date | None:
     if not 1900 < day.year < 2200:
         raise Invalid("This date is too far away.")
     return day
+
+
+def read_time(name: str) -> time | None:
+    """Wall time (HH:MM); None when it is empty. Raises Invalid."""
+    value = request.values.get(name, "")
+    if not value:
+        return None
+    if not re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise Invalid("This is not a time. Write it as 09:00.")
+    return time.fromisoformat(value)
 
 
 def read_start(value: str, zone: str) -> datetime | None:

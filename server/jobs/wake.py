@@ -6,7 +6,7 @@ import time
 from flask import Flask
 
 from server.jobs.celery_app import celery, configure
-from server.services import directory, outbox
+from server.services import carrying_out, directory, external_calendars, outbox
 from server.settings import Settings
 from server.web.caching import forget_directory
 
@@ -23,7 +23,8 @@ class Bell:
     QUIET = 0.4  # seconds, a little less than the look is ahead
     AWAY = 10.0  # how long a broker that did not answer is left alone
 
-    def __init__(self) -> None:
+    def __init__(self, job: str) -> None:
+        self.job = job
         self.quiet_until = 0.0
 
     def ring(self) -> None:
@@ -31,14 +32,16 @@ class Bell:
             return
         self.quiet_until = time.monotonic() + self.QUIET
         try:
-            celery.send_task("run-job", args=["send-letters"], countdown=0.5)
+            celery.send_task("run-job", args=[self.job], countdown=0.5)
         except Exception as error:
             # Somebody waits for the answer of this request: do not make everybody wait for a broker that hangs.
             self.quiet_until = time.monotonic() + self.AWAY
-            log.warning("The broker does not answer, the clock's sweep sends the letters: %s", type(error).__name__)
+            log.warning("The broker does not answer, the clock's sweep does %s: %s", self.job, type(error).__name__)
 
 
-bell = Bell()
+bell = Bell("send-letters")
+plans_bell = Bell("carry-out-plans")
+calendars_bell = Bell("fetch-external-calendars")
 
 
 def init_app(app: Flask) -> None:
@@ -47,4 +50,6 @@ def init_app(app: Flask) -> None:
     configure(settings.redis_url)
     celery.flask_app = app
     outbox.wake = bell.ring
+    carrying_out.wake = plans_bell.ring
+    external_calendars.wake = calendars_bell.ring
     directory.forget = forget_directory

@@ -4,12 +4,16 @@ from server.resources.account import account
 from server.resources.appointments import appointments
 from server.resources.auth import auth
 from server.resources.availability import availability
+from server.resources.closures import closures
 from server.resources.directory import directory
 from server.resources.docs import api_docs
+from server.resources.external_calendars import external_calendars
 from server.resources.group_sessions import group_sessions, group_sessions_of_staff
 from server.resources.holds import holds
+from server.resources.schedules import schedules
 from server.resources.series import series
 from server.resources.set_up import set_up
+from server.resources.stranded import stranded
 
 api_blueprints = (
     auth,
@@ -22,6 +26,10 @@ api_blueprints = (
     group_sessions,
     group_sessions_of_staff,
     series,
+    schedules,
+    closures,
+    stranded,
+    external_calendars,
 )
 
 __all__ = ["api_blueprints", "api_docs"]

@@ -17,7 +17,9 @@ from server.models import Appointment, Patient, Status
 ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT = "administrator", "front-desk", "practitioner", "patient"
 STAFF = frozenset({ADMINISTRATOR, FRONT_DESK, PRACTITIONER})
 
-_DESK = frozenset({"read", "book", "cancel", "reschedule", "confirm", "step", "approve", "override", "overbook"})
+_DESK = frozenset(
+    {"read", "book", "cancel", "reschedule", "confirm", "step", "approve", "override", "overbook", "hours"}
+)
 # What each role may do to any appointment or patient. People and their proxies act through `grants`.
 MAY: Mapping[str, frozenset[str]] = {
     ADMINISTRATOR: _DESK | {"set-up"},

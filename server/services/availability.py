@@ -232,13 +232,15 @@ _FACTS = text(
                coalesce(h.room_id, {_free_one("service.room_kind", "room_id")}) AS room_id,
                {_free_one("service.device_kind", "device_id")} AS device_id,
                h.hours @> wanted.during AS is_open, closed && wanted.during AS is_closed,
-               busy && wanted.during AS is_busy, busy && wanted.occupied AS is_buffered,
+               (busy + busy_elsewhere) && wanted.during AS is_busy, busy && wanted.occupied AS is_buffered,
                room_busy && wanted.occupied AS is_room_busy,
                (SELECT extract(epoch FROM start - lower(opening)) % (service.step_minutes * 60) = 0
                   FROM unnest(h.hours) AS opening WHERE opening @> start) AS is_on_step
           FROM ({_HOURS.format(lo="moment.start", hi="moment.start", offered=_OFFERED, whose=_ONE)}) AS h
          CROSS JOIN LATERAL (
-            SELECT coalesce(range_agg(c.during), '{{}}') AS closed FROM closures c
+            SELECT coalesce(range_agg(c.during) FILTER (WHERE c.kind <> 'external'), '{{}}') AS closed,
+                   coalesce(range_agg(c.during) FILTER (WHERE c.kind = 'external'), '{{}}') AS busy_elsewhere
+              FROM closures c
              WHERE c.during && wanted.during AND {_CLOSED}) AS closures
          CROSS JOIN LATERAL (
             SELECT coalesce(range_agg(a.occupied), '{{}}') AS busy FROM appointments a
@@ -265,6 +267,25 @@ OPENING_HOURS = f"""
 }) AS h
      CROSS JOIN LATERAL unnest(h.hours) AS opening
      GROUP BY h.practitioner_id
+"""
+
+# Hours for appointment `a`: for its service, with its practitioner, at its location.
+HOURS_OF_APPOINTMENT = _HOURS.format(
+    lo="lower(a.during)",
+    hi="upper(a.during)",
+    offered="JOIN schedule_services offered ON offered.schedule_id = s.id AND offered.service_id = a.service_id",
+    whose="s.practitioner_id = a.practitioner_id AND s.location_id = a.location_id",
+)
+
+# Opening hours of [:from_at, :to_at) whatever they are for, one row for each practitioner and location, by opening.
+OPENINGS = f"""
+    SELECT h.practitioner_id, h.location_id, opening
+      FROM ({
+    _HOURS.format(
+        lo="CAST(:from_at AS timestamptz)", hi="CAST(:to_at AS timestamptz)", offered="", whose=_ONE_OR_ANYBODY
+    )
+}) AS h
+     CROSS JOIN LATERAL unnest(h.hours * tstzmultirange(tstzrange(:from_at, :to_at))) AS opening
 """
 
 # Reason codes that a member of staff may set aside with a reason of their own.

@@ -60,7 +60,9 @@ def _facts(service_id: UUID, practitioner_id: UUID, start: datetime, location_id
 
 # What lies in the way of one start: closures, and appointments of the practitioner or in the rooms that it could use.
 _BLOCKING = text(f"""
-    SELECT 'closure' AS code, 'Closure' AS type, c.id, c.during AS span, c.kind AS state FROM closures c
+    SELECT CASE c.kind WHEN 'external' THEN 'busy' ELSE 'closure' END AS code, 'Closure' AS type,
+           c.id, c.during AS span, c.kind AS state
+      FROM closures c
      WHERE c.during && :during AND (c.practitioner_id IS NULL OR c.practitioner_id = :practitioner_id)
        AND (c.location_id IS NULL OR c.location_id = :location_id)
      UNION ALL

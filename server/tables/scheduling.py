@@ -133,7 +133,9 @@ class ExternalCalendar(Base):
     practitioner_id: Mapped[UUID] = mapped_column(ForeignKey("practitioners.id", ondelete="CASCADE"), unique=True)
     url: Mapped[str] = mapped_column(Text)  # a secret: whoever has it reads the calendar
     etag: Mapped[str] = mapped_column(String(200), server_default="")
+    attempted_at: Mapped[Instant | None]  # whoever wrote this has the lease
     fetched_at: Mapped[Instant | None]  # the last time that it could be read
     failed_at: Mapped[Instant | None]
     error: Mapped[str] = mapped_column(String(200), server_default="")
+    version: Mapped[int] = mapped_column(server_default="1")
     created_at: Mapped[Made]

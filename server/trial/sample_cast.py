@@ -13,12 +13,16 @@ LOCATIONS = (
         "time_zone": "America/New_York",
         "address": "120 Riverside Drive, New York, NY 10024",
         "phone": "+1 212 555 0100",
+        "country": "US",
+        "region": "NY",
     },
     {
         "name": LISBON,
         "time_zone": "Europe/Lisbon",
         "address": "Rua de São Miguel 14, 1100-544 Lisboa",
         "phone": "+351 210 000 100",
+        "country": "PT",
+        "region": "",
     },
 )
 

@@ -77,8 +77,11 @@ class Blueprint(flask_smorest.Blueprint):
 class MethodView(flask.views.MethodView):
     """A door that refuses a query string it does not read, or in which a name comes twice.
 
-    What it reads out with an ETag is not sent again to whoever has it (If-None-Match).
+    What it reads out with an ETag is not sent again to whoever has it (If-None-Match), unless what it tells goes
+    beyond the thing that the ETag is of.
     """
+
+    tells_more_than_its_etag = False
 
     def dispatch_request(self, **kwargs: Any) -> Any:
         view = getattr(self, "get" if request.method == "HEAD" else request.method.lower(), None)
@@ -88,6 +91,7 @@ class MethodView(flask.views.MethodView):
         if wrong:
             raise Invalid("The query string is not one that this address reads.", errors=wrong)
         answer = super().dispatch_request(**kwargs)
-        if request.method in ("GET", "HEAD") and isinstance(answer, Response):
+        is_read = request.method in ("GET", "HEAD") and not self.tells_more_than_its_etag
+        if is_read and isinstance(answer, Response):
             answer.make_conditional(request)
         return answer

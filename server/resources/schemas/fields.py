@@ -172,6 +172,7 @@ class ProblemSchema(Schema):
     )
     reasons = fields.List(fields.Dict(keys=fields.String(), values=fields.String()))
     alternatives = fields.List(fields.Dict(keys=fields.String(), values=fields.String()))
+    missing = fields.List(fields.UUID(), metadata={"description": "Appointments that a plan leaves out"})
     state = fields.String(metadata={"description": "Of the appointment, when a step is not possible in it"})
     plan = fields.List(fields.Dict(keys=fields.String()), metadata={"description": "Of a series, visit by visit"})
     request_id = fields.String(required=True)
