@@ -10,6 +10,7 @@ from server.resources.group_sessions import group_sessions, group_sessions_of_st
 from server.resources.holds import holds
 from server.resources.series import series
 from server.resources.set_up import set_up
+from server.resources.waitlist import freed_times, waitlist, waitlist_offers, waitlist_report
 
 api_blueprints = (
     auth,
@@ -22,6 +23,10 @@ api_blueprints = (
     group_sessions,
     group_sessions_of_staff,
     series,
+    waitlist,
+    waitlist_offers,
+    freed_times,
+    waitlist_report,
 )
 
 __all__ = ["api_blueprints", "api_docs"]
