@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from server.admin import appointment_pages, booking_pages, day_pages, series_pages, session_pages
+from server.admin import appointment_pages, booking_pages, day_pages, series_pages, session_pages, waitlist_pages
 from server.web.guards import guard, staff_on_pages
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
@@ -53,3 +53,7 @@ admin.add_url_rule(
 )
 admin.add_url_rule("/sessions/<uuid:session_id>/seats", view_func=session_pages.book_seat, methods=["POST"])
 admin.add_url_rule("/sessions/<uuid:session_id>/cancel", view_func=session_pages.cancel_session, methods=["POST"])
+
+# Who waits, and what became of freed time
+admin.add_url_rule("/waitlist", view_func=waitlist_pages.show_waitlist)
+admin.add_url_rule("/waitlist/<uuid:entry_id>/leave", view_func=waitlist_pages.leave_waitlist, methods=["POST"])
