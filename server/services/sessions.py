@@ -95,6 +95,7 @@ def create_session(
         )
         if row is None:
             occupancy.refuse(found, start=start, patient_id=None, actor=actor)
+        freed.by_appointment(cast(Appointment, row), cause="opened")
         return Session(cast(Appointment, row), seats, seats)
 
 
@@ -266,6 +267,8 @@ def change_capacity(session_id: UUID, *, capacity: int, actor: Actor) -> Session
                 booking.change(seat, lane=next(free))
         db.session.execute(update(GroupSession).where(GroupSession.id == session_id).values(capacity=capacity))
         booking.record(time, "capacity-changed", actor=actor)
+        if len(seats) < capacity:
+            freed.by_appointment(time, cause="opened")
         return read_session(session_id)
 
 

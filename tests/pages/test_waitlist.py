@@ -116,7 +116,8 @@ def test_ana_sees_what_is_offered_what_it_replaces_and_until_when_and_says_yes(c
     page = page_client(cast.ana).get("/visits")
     assert page.says("We offer you")
     page.get(f"/waitlist/offers/{offer_id}", status=200)
-    for words in ("A time has become free", "10:00–10:30", "This visit stays yours until you say yes", "We keep this time for you until"):
+    kept, instead = "We keep this time for you until", "This visit stays yours until you say yes"
+    for words in ("A time has become free", "10:00–10:30", kept, instead):
         assert page.says(words), words
     page.post(f"/waitlist/offers/{offer_id}/accept", status=302)
     assert page.location == f"/visits/{later.id}"

@@ -8,9 +8,10 @@ import pytest
 
 from server.extensions import db
 from server.models import ClinicSettings
-from server.services import offers
+from server.services import offers, sessions
 from tests.cast import Cast, Person
 from tests.clients import ApiClient
+from tests.factories import create_patient, create_schedule, create_service
 from tests.resources.asking import book
 
 Api = Callable[[Person | None], ApiClient]
@@ -162,3 +163,17 @@ def test_lists_go_on_from_page_to_page(api_client: Api, cast: Cast) -> None:
         str(cast.bea.patient_id),
     ]
     assert second["next_cursor"] is None
+
+
+def test_a_full_class_names_the_next_one_and_ana_may_wait_for_a_seat(api_client: Api, cast: Cast) -> None:
+    service = create_service(name="Back school", capacity=2)
+    create_schedule(cast.practitioner(cast.dr_cho), cast.location, service)
+    db.session.commit()
+    when = {"service_id": service.id, "practitioner_id": cast.dr_cho.practitioner_id, "actor": cast.dana.actor}
+    full, later = (sessions.create_session(start=cast.at(hour), **when) for hour in (10, 14))
+    for _ in range(2):
+        sessions.book_seat(full.id, actor=cast.dana.actor, patient_id=create_patient().id)
+    answer = api_client(cast.ana).post("/appointments", {"group_session_id": str(full.id)})
+    assert (answer.status_code, answer.json["type"]) == (409, "session-full")
+    assert [each["id"] for each in answer.json["alternatives"]] == [str(later.id)]
+    assert joined(api_client, cast, cast.ana, service_id=str(service.id))["status"] == "waiting"

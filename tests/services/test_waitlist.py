@@ -646,6 +646,20 @@ def test_a_seat_in_a_later_class_is_moved_to_the_earlier_one(cast: Cast) -> None
     assert sessions.read_session(later.id).free_seats == 2
 
 
+def test_a_new_class_and_more_seats_are_offered_to_who_waits(cast: Cast) -> None:
+    first, service_id = class_of_two(cast)
+    for person in (cast.ana, cast.bea, somebody("eve")):
+        waits(cast, person, service_id=service_id)
+    sessions.cancel_session(first.id, actor=cast.dana.actor)
+    session = sessions.create_session(
+        service_id=service_id, practitioner_id=cast.dr_cho.practitioner_id, start=cast.at(14), actor=cast.dana.actor
+    )
+    assert (offers.offer_freed_times(), offers.offer_freed_times()) == (2, 0)
+    sessions.change_capacity(session.id, capacity=5, actor=cast.dana.actor)
+    assert offers.offer_freed_times() == 1
+    assert [offer.start for offer in offered()] == [cast.at(14)] * 3
+
+
 def test_a_class_that_is_cancelled_takes_its_offers_with_it(cast: Cast) -> None:
     session, service_id = class_of_two(cast)
     seats = [sessions.book_seat(session.id, actor=cast.dana.actor, patient_id=create_patient().id) for _ in range(2)]
