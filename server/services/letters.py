@@ -155,7 +155,8 @@ def _about_offer(message: OutboxMessage, settings: Settings) -> Letter:
         .execution_options(populate_existing=True)
     ).one()
     patient, zone = offer.entry.patient, offer.location.time_zone
-    is_open = offer.status == "open" and offer.expires_at > clock.now()
+    stands = select(WaitlistOffer.expires_at > func.clock_timestamp()).where(WaitlistOffer.id == offer.id)
+    is_open = offer.status == "open" and db.session.scalar(stands)
     if message.letter == "waitlist-offer" and not is_open:
         raise NoLongerTrue("The offer is not open any more.")
     if message.letter == "waitlist-offer-expired" and (is_open or offer.entry.status != "waiting"):
