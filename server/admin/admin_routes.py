@@ -11,6 +11,7 @@ from server.admin import (
     leave_pages,
     series_pages,
     session_pages,
+    waitlist_pages,
 )
 from server.web.guards import guard, staff_on_pages
 
@@ -87,3 +88,6 @@ admin.add_url_rule("/stranded", view_func=leave_pages.list_stranded_visits)
 admin.add_url_rule("/own-calendar", view_func=calendar_pages.show_calendar)
 admin.add_url_rule("/own-calendar", view_func=calendar_pages.set_calendar, methods=["POST"])
 admin.add_url_rule("/own-calendar/remove", view_func=calendar_pages.remove_calendar, methods=["POST"])
+# Who waits, and what became of freed time
+admin.add_url_rule("/waitlist", view_func=waitlist_pages.show_waitlist)
+admin.add_url_rule("/waitlist/<uuid:entry_id>/leave", view_func=waitlist_pages.leave_waitlist, methods=["POST"])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.jobs import calendars, letters
-from server.services import carrying_out, housekeeping, occupancy, steps
+from server.services import carrying_out, housekeeping, occupancy, offers, steps
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ TIMETABLE: tuple[Job, ...] = (
     Job("mark-no-shows", 300, steps.mark_no_shows, "Only for services that say after how many minutes."),
     Job("carry-out-plans", 15, carrying_out.carry_out_due, "Moves and cancels what closures are in the way of."),
     Job("fetch-external-calendars", 60, calendars.fetch_due, "Practitioners' own calendars, each every ten minutes."),
+    Job("offer-freed-times", 20, offers.offer_freed_times, "Time that became free is offered to those who wait."),
+    Job("expire-offers", 20, offers.expire_offers, "Offers that nobody answered in time go on to the next."),
     Job("send-letters", 15, letters.send_due, "Sends what is due; the broker may have lost the wake-up call."),
     Job("forget-idempotency-keys", 3600, housekeeping.forget_idempotency_keys, "Answers older than 48 hours."),
     Job("forget-refresh-tokens", 86400, housekeeping.forget_refresh_tokens, "Tokens that expired a month ago."),

@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from server.patient import account_pages, booking_pages, session_pages, visit_pages
+from server.patient import account_pages, booking_pages, session_pages, visit_pages, waitlist_pages
 from server.web.guards import account_on_pages, everybody, guard
 
 patient = Blueprint("patient", __name__)
@@ -33,3 +33,11 @@ patient_account.get("/visits/<uuid:visit_id>/move")(visit_pages.choose_new_time)
 patient_account.post("/visits/<uuid:visit_id>/move")(visit_pages.move_visit)
 patient_account.get("/visits/<uuid:visit_id>/cancel")(visit_pages.ask_cancel)
 patient_account.post("/visits/<uuid:visit_id>/cancel")(visit_pages.cancel_visit)
+patient_account.get("/visits/<uuid:visit_id>/waitlist")(waitlist_pages.ask_wishes_for_visit)
+patient_account.post("/visits/<uuid:visit_id>/waitlist")(waitlist_pages.join_for_visit)
+patient_account.get("/book/<uuid:service_id>/waitlist")(waitlist_pages.ask_wishes)
+patient_account.post("/book/<uuid:service_id>/waitlist")(waitlist_pages.join)
+patient_account.post("/waitlist/<uuid:entry_id>/leave")(waitlist_pages.leave)
+patient_account.get("/waitlist/offers/<uuid:offer_id>")(waitlist_pages.show_offer)
+patient_account.post("/waitlist/offers/<uuid:offer_id>/accept")(waitlist_pages.accept_offer)
+patient_account.post("/waitlist/offers/<uuid:offer_id>/decline")(waitlist_pages.decline_offer)

@@ -10,7 +10,8 @@ from server.models import Appointment
 from server.patient import choice
 from server.patient.booking_pages import LONGEST_REASON, Refused
 from server.patient.free_times import FIRST_OF_A_DAY, find_free_times, offer_of, read_wish
-from server.services import booking, own_visits, series, visits
+from server.patient.waitlist_pages import waiting_of
+from server.services import booking, own_visits, series, visits, waitlist
 from server.services.booking import PatientBusy, RulesForbid, SlotTaken, WrongState
 from server.services.series import Scope, Series
 from server.utils import clock
@@ -25,9 +26,11 @@ PAST_AT_FIRST, PAST_AT_MOST = 10, 500
 def list_visits() -> str:
     """Upcoming visits, then past ones, of everybody the account may read."""
     past_limit = PAST_AT_MOST if "all" in request.args else PAST_AT_FIRST
+    everybody = own_visits.by_person(actor=current_actor(), past_limit=past_limit)
     return render_template(
         "patient/visits.html",
-        everybody=own_visits.by_person(actor=current_actor(), past_limit=past_limit),
+        everybody=everybody,
+        waiting=waiting_of([each.person["id"] for each in everybody if "book" in each.person["may"]]),
         choice=choice.current(),
     )
 
@@ -102,9 +105,12 @@ def cancel_visit(visit_id: UUID) -> AnyResponse | Refused:
 
 
 def _visit_page(visit: Appointment, refusal: DomainError | None = None) -> str:
+    actor = current_actor()
     return render_template(
         "patient/visit.html",
         visit=visit,
+        waits=waitlist.of_visit(visit.id, actor=actor),
+        may_wait=visit.service.self_bookable and actor.may_for(visit.patient_id, "book"),
         can=_possible(visit),
         changeable_until=own_visits.changeable_until(visit),
         now=clock.now(),

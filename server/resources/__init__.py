@@ -14,6 +14,7 @@ from server.resources.schedules import schedules
 from server.resources.series import series
 from server.resources.set_up import set_up
 from server.resources.stranded import stranded
+from server.resources.waitlist import freed_times, waitlist, waitlist_offers, waitlist_report
 
 api_blueprints = (
     auth,
@@ -30,6 +31,10 @@ api_blueprints = (
     closures,
     stranded,
     external_calendars,
+    waitlist,
+    waitlist_offers,
+    freed_times,
+    waitlist_report,
 )
 
 __all__ = ["api_blueprints", "api_docs"]

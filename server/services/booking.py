@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 from server.errors import Invalid
 from server.extensions import db
 from server.models import Appointment, Practitioner, Room, Status
-from server.services import access, audit, availability, freed, holds, occupancy, outbox, rules
+from server.services import access, audit, availability, freed, holds, occupancy, outbox, rules, wishes
 from server.services.access import Actor
 from server.services.occupancy import PatientBusy, SlotTaken
 from server.services.rules import OPEN, RulesForbid, VersionMismatch, WrongState
@@ -212,6 +212,7 @@ def cancel_appointment(
             cancel_reason=reason,
             sequence=Appointment.sequence + 1,
         )
+        wishes.after_cancel(cancelled, by_clinic=actor.may("cancel"))
         freed.by_appointment(cancelled, cause="cancelled")
         record(cancelled, "cancelled", actor=actor, letter="appointment-cancelled" if letter else None)
         return reload(cancelled)

@@ -6,6 +6,7 @@ never an empty place in a letter.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
 from server.extensions import db
-from server.models import Appointment, OutboxMessage, Patient, Status, User
-from server.services import access
+from server.models import Appointment, OutboxMessage, Patient, Status, User, WaitlistOffer
+from server.services import access, offers
 from server.services.outbox import NoLongerTrue, Undeliverable
 from server.services.rules import OPEN
 from server.settings import Settings
@@ -87,7 +88,7 @@ def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
         calendar="" if says in ("requested", "declined", "expired") else calendar,
         calendar_method=method,
         greeting=patient.given_name,
-        day=f"{start:%A}, {start.day} {start:%B %Y}",
+        day=_in_words(start),
         time=f"{start:%H:%M}",
         zone=zone.rpartition("/")[2].replace("_", " "),
         minutes=appointment.service.duration_minutes,
@@ -146,6 +147,47 @@ def _about_account(message: OutboxMessage, settings: Settings) -> Letter:
     return _render(message.letter, to=user.email, settings=settings, greeting=user.name, link=link)
 
 
+def _about_offer(message: OutboxMessage, settings: Settings) -> Letter:
+    offer = db.session.scalars(
+        select(WaitlistOffer)
+        .where(WaitlistOffer.id == message.offer_id)
+        .options(*offers.WITH_NAMES)
+        .execution_options(populate_existing=True)
+    ).one()
+    patient, zone = offer.entry.patient, offer.location.time_zone
+    stands = select(WaitlistOffer.expires_at > func.clock_timestamp()).where(WaitlistOffer.id == offer.id)
+    is_open = offer.status == "open" and db.session.scalar(stands)
+    if message.letter == "waitlist-offer" and not is_open:
+        raise NoLongerTrue("The offer is not open any more.")
+    if message.letter == "waitlist-offer-expired" and (is_open or offer.entry.status != "waiting"):
+        raise NoLongerTrue("The patient does not wait any more.")
+    if not patient.email:
+        raise Undeliverable("The patient has no e-mail address.")
+    start, deadline, later = clock.local(offer.start, zone), clock.local(offer.expires_at, zone), None
+    if offer.entry.appointment is not None:
+        later = clock.local(offer.entry.appointment.start, offer.entry.appointment.location.time_zone)
+    return _render(
+        message.letter,
+        to=patient.email,
+        settings=settings,
+        greeting=patient.given_name,
+        day=_in_words(start),
+        time=f"{start:%H:%M}",
+        zone=zone.rpartition("/")[2].replace("_", " "),
+        minutes=offer.entry.service.duration_minutes,
+        service=offer.entry.service.name,
+        practitioner=offer.practitioner.name,
+        location=offer.location,
+        deadline=f"{_in_words(deadline)}, {deadline:%H:%M}",
+        later=f"{_in_words(later)}, {later:%H:%M}" if later else "",
+        link=f"{settings.base_url}/waitlist/offers/{offer.id}",
+    )
+
+
+def _in_words(at: datetime) -> str:
+    return f"{at:%A}, {at.day} {at:%B %Y}"
+
+
 COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "appointment-booked": _about_appointment,
     "appointment-moved": _about_appointment,
@@ -155,6 +197,8 @@ COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "appointment-expired": _about_appointment,
     "series-booked": _about_series,
     "series-changed": _about_series,
+    "waitlist-offer": _about_offer,
+    "waitlist-offer-expired": _about_offer,
     "account-confirm": _about_account,
     "account-exists": _about_account,
 }

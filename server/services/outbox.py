@@ -45,6 +45,7 @@ def post(
     user_id: UUID | None = None,
     patient_id: UUID | None = None,
     appointment_id: UUID | None = None,
+    offer_id: UUID | None = None,
     sequence: int = 0,
 ) -> None:
     """Write a letter into the current transaction and hurry it after the commit."""
@@ -55,6 +56,7 @@ def post(
                 user_id=user_id,
                 patient_id=patient_id,
                 appointment_id=appointment_id,
+                offer_id=offer_id,
                 sequence=sequence,
             )
         )

@@ -92,7 +92,15 @@ def check(
     return bool(against)
 
 
-def check_seat(found: Row[Any], *, start: datetime, actor: Actor, patient_id: UUID, override: bool) -> None:
+def check_seat(
+    found: Row[Any],
+    *,
+    start: datetime,
+    actor: Actor,
+    patient_id: UUID,
+    override: bool,
+    ignore_id: UUID | None = None,
+) -> None:
     """The same for a seat of a session: its time is settled, who may come and how often is not. Raises RulesForbid."""
     if override:
         return
@@ -101,7 +109,7 @@ def check_seat(found: Row[Any], *, start: datetime, actor: Actor, patient_id: UU
         for reason in availability.reasons(found, start=start, actor=actor, is_session=True)
         if reason.code in ("notice", "horizon") or (reason.code == "not-offered" and not found.self_bookable)
     ]
-    against += against_patient(found, start=start, patient_id=patient_id, actor=actor)
+    against += against_patient(found, start=start, patient_id=patient_id, actor=actor, ignore_id=ignore_id)
     if against:
         raise RulesForbid(against)
 

@@ -18,8 +18,8 @@ from sqlalchemy.orm import aliased
 from server.errors import Conflict, Invalid, NotVisible
 from server.extensions import db
 from server.models import OCCUPYING, Appointment, GroupSession, Status
-from server.services import access, availability, booking, freed, occupancy, rules
-from server.services.access import Actor
+from server.services import access, availability, booking, freed, occupancy, rules, wishes
+from server.services.access import SYSTEM, Actor
 from server.services.transaction import atomic, retried
 from server.utils.tokens import new_id
 
@@ -95,6 +95,7 @@ def create_session(
         )
         if row is None:
             occupancy.refuse(found, start=start, patient_id=None, actor=actor)
+        freed.by_appointment(cast(Appointment, row), cause="opened")
         return Session(cast(Appointment, row), seats, seats)
 
 
@@ -154,20 +155,17 @@ def book_seat(
         time = session.appointment
         if time.status != Status.BOOKED:
             raise rules.WrongState("This group session is cancelled.", state=str(time.status))
-        found = availability.facts(
-            time.service_id,
-            practitioner_id=time.practitioner_id,
-            start=time.start,
-            location_id=time.location_id,
-            ignore_id=time.id,
-        )
+        found = _facts(time)
         rules.check_seat(found, start=time.start, actor=actor, patient_id=patient_id, override=bool(override_reason))
         seat = _take_seat(
             time,
+            status=Status.BOOKED,
             patient_id=patient_id,
             reason=reason,
             override_reason=override_reason,
             actor=actor,
+            action="appointment.booked",
+            letter="appointment-booked",
         )
         if seat is not None:
             return seat
@@ -180,12 +178,47 @@ def book_seat(
 _FREE_SEAT = text("""
     SELECT n FROM generate_series(1, :capacity) AS n
      WHERE NOT EXISTS (SELECT FROM appointments a WHERE a.session_id = :session_id AND a.lane = n
-                          AND a.status IN ('proposed', 'pending', 'booked', 'arrived', 'fulfilled'))
+                          AND a.status IN ('proposed', 'pending', 'booked', 'arrived', 'fulfilled')
+                          AND (a.status <> 'proposed' OR a.hold_expires_at > clock_timestamp()))
      ORDER BY random() LIMIT 1
 """)
 
 
-def _take_seat(time: Appointment, *, patient_id: UUID, actor: Actor, **more: Any) -> Appointment | None:
+def hold_seat(session_id: UUID, *, patient_id: UUID, owner_id: UUID, minutes: int, ignore_id: UUID | None) -> Any:
+    """Keep a seat for a patient who is offered it; None when none is left or they could not book it themselves.
+
+    `ignore_id`: the visit that it would replace.
+    """
+    time = read_session(session_id).appointment
+    found = _facts(time)
+    try:
+        rules.check_seat(
+            found, start=time.start, actor=access.visitor(), patient_id=patient_id, override=False, ignore_id=ignore_id
+        )
+    except rules.RulesForbid:
+        return None
+    return _take_seat(
+        time,
+        status=Status.PROPOSED,
+        patient_id=None,
+        hold_owner_id=owner_id,
+        hold_minutes=minutes,
+        actor=SYSTEM,
+        action="hold.made",
+    )
+
+
+def _facts(time: Appointment) -> Row[Any]:
+    return availability.facts(
+        time.service_id,
+        practitioner_id=time.practitioner_id,
+        start=time.start,
+        location_id=time.location_id,
+        ignore_id=time.id,
+    )
+
+
+def _take_seat(time: Appointment, *, patient_id: UUID | None, **booking: Any) -> Appointment | None:
     """One INSERT into a seat that looks free; when somebody was quicker, into the next, until none is left."""
     capacity = cast(int, time.capacity)
     found = cast("Row[Any]", SimpleNamespace(**_columns_of(time)))
@@ -195,17 +228,13 @@ def _take_seat(time: Appointment, *, patient_id: UUID, actor: Actor, **more: Any
             return None
         booked = occupancy.insert_if_free(
             found,
-            status=Status.BOOKED,
             patient_id=patient_id,
             lane=lane,
             session_id=time.session_id,
             capacity=capacity,
-            actor=actor,
-            action="appointment.booked",
-            letter="appointment-booked",
-            **more,
+            **booking,
         )
-        if booked is not None or occupancy.patient_is_busy(patient_id, time.during):
+        if booked is not None or (patient_id is not None and occupancy.patient_is_busy(patient_id, time.during)):
             return booked
     return None
 
@@ -238,6 +267,8 @@ def change_capacity(session_id: UUID, *, capacity: int, actor: Actor) -> Session
                 booking.change(seat, lane=next(free))
         db.session.execute(update(GroupSession).where(GroupSession.id == session_id).values(capacity=capacity))
         booking.record(time, "capacity-changed", actor=actor)
+        if len(seats) < capacity:
+            freed.by_appointment(time, cause="opened")
         return read_session(session_id)
 
 
@@ -248,6 +279,7 @@ def cancel_session(session_id: UUID, *, actor: Actor, reason: str = "") -> Sessi
         access.demand("cancel", actor=actor)
         time = _locked(session_id)
         rules.demand_state(time, (Status.BOOKED,), "cancel")
+        wishes.take_back_seats(session_id)
         for each in [*_seats_of(session_id), time]:
             booking.change(each, status=Status.CANCELLED, cancel_reason=reason, sequence=Appointment.sequence + 1)
             booking.record(each, "cancelled", actor=actor, letter="appointment-cancelled")
@@ -294,9 +326,9 @@ def _seats_of(session_id: UUID) -> Sequence[Appointment]:
     ).all()
 
 
-def _others(time: Appointment) -> list[dict[str, Any]]:
+def _others(time: Appointment) -> list[Session]:
     later = list_sessions(
         from_at=time.start, to_at=time.start + timedelta(days=180), service_id=time.service_id,
         only_free=True, limit=50,
     )  # fmt: skip
-    return [each.as_json() for each in later if each.id != time.session_id][: occupancy.ALTERNATIVES]
+    return [each for each in later if each.id != time.session_id][: occupancy.ALTERNATIVES]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date, time
+from datetime import date, datetime, time, timedelta
+from typing import cast
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, text
@@ -11,7 +12,9 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from server.extensions import Base
 from server.tables.booking import Appointment
+from server.tables.clinic import HealthcareService, Location
 from server.tables.columns import Instant, Key, Made
+from server.tables.people import Patient, Practitioner
 
 
 class WaitlistEntry(Base):
@@ -53,6 +56,19 @@ class WaitlistEntry(Base):
     notice_minutes: Mapped[int] = mapped_column(server_default="1440")  # not shorter before the start than this
     status: Mapped[str] = mapped_column(String(10), server_default="waiting")
     created_at: Mapped[Made]
+    patient: Mapped[Patient] = relationship(lazy="raise_on_sql")
+    service: Mapped[HealthcareService] = relationship(lazy="raise_on_sql")
+    practitioner: Mapped[Practitioner | None] = relationship(lazy="raise_on_sql")
+    location: Mapped[Location | None] = relationship(lazy="raise_on_sql")
+    appointment: Mapped[Appointment | None] = relationship(lazy="raise_on_sql")
+    offers: Mapped[list[WaitlistOffer]] = relationship(
+        order_by="WaitlistOffer.id", back_populates="entry", lazy="raise_on_sql", passive_deletes=True
+    )
+
+    @property
+    def open_offer(self) -> WaitlistOffer | None:
+        """What they are offered at this moment."""
+        return next((offer for offer in self.offers if offer.status == "open"), None)
 
 
 class FreedTime(Base):
@@ -75,7 +91,19 @@ class FreedTime(Base):
     created_at: Mapped[Made]
     closed_at: Mapped[Instant | None]
     outcome: Mapped[str | None] = mapped_column(String(10))
-    offers: Mapped[list[WaitlistOffer]] = relationship(order_by="WaitlistOffer.id", back_populates="freed_time")
+    practitioner: Mapped[Practitioner] = relationship(lazy="raise_on_sql")
+    location: Mapped[Location] = relationship(lazy="raise_on_sql")
+    offers: Mapped[list[WaitlistOffer]] = relationship(
+        order_by="WaitlistOffer.id", back_populates="freed_time", lazy="raise_on_sql"
+    )
+
+    @property
+    def start(self) -> datetime:
+        return cast(datetime, self.during.lower)
+
+    @property
+    def end(self) -> datetime:
+        return cast(datetime, self.during.upper)
 
 
 class WaitlistOffer(Base):
@@ -103,6 +131,12 @@ class WaitlistOffer(Base):
     answered_at: Mapped[Instant | None]
     days_gained: Mapped[int | None]  # by an accepted offer that moved a later visit
     created_at: Mapped[Made]
-    entry: Mapped[WaitlistEntry] = relationship(lazy="raise_on_sql")
+    entry: Mapped[WaitlistEntry] = relationship(back_populates="offers", lazy="raise_on_sql")
+    practitioner: Mapped[Practitioner] = relationship(lazy="raise_on_sql")
+    location: Mapped[Location] = relationship(lazy="raise_on_sql")
     freed_time: Mapped[FreedTime] = relationship(back_populates="offers", lazy="raise_on_sql")
     hold: Mapped[Appointment | None] = relationship(lazy="raise_on_sql")
+
+    @property
+    def end(self) -> datetime:
+        return self.start + timedelta(minutes=self.entry.service.duration_minutes)

@@ -4,7 +4,7 @@ import email
 import email.policy
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -17,8 +17,8 @@ from sqlalchemy import select, update
 
 from server.extensions import db
 from server.jobs.letters import send_due
-from server.models import Appointment, OutboxMessage, User
-from server.services import booking, letters, outbox, series, steps
+from server.models import Appointment, ClinicSettings, OutboxMessage, User, WaitlistOffer
+from server.services import booking, letters, offers, outbox, series, steps, waitlist
 from server.services.letters import COMPOSERS, Letter
 from server.services.series import Scope
 from server.services.transaction import atomic
@@ -69,6 +69,11 @@ def compose(app: Flask, cast: Cast) -> Compose:
             if letter == "series-changed":
                 last = booked.occurrences[-1].appointment_id
                 series.cancel_series(booked.id, scope=Scope.FOLLOWING, appointment_id=last, actor=cast.ana.actor)
+        elif letter.startswith("waitlist"):
+            offer_to_ana(cast)
+            if letter == "waitlist-offer-expired":
+                db.session.execute(update(WaitlistOffer).values(expires_at=clock.now() - timedelta(seconds=1)))
+                offers.expire_offers()
         else:
             confirmed = None if letter == "account-confirm" else User.confirmed_at
             db.session.execute(update(User).where(User.id == cast.ana.user_id).values(confirmed_at=confirmed))
@@ -81,6 +86,17 @@ def compose(app: Flask, cast: Cast) -> Compose:
         return letters.compose(message_id, settings=app.config["FRONTDESK"])
 
     return compose
+
+
+def offer_to_ana(cast: Cast) -> None:
+    """She waits to have a visit earlier, and bea's time becomes free."""
+    when = {"service_id": cast.checkup_id, "practitioner_id": cast.dr_cho.practitioner_id}
+    later = booking.book_appointment(**when, start=cast.at(14), actor=cast.ana.actor)
+    waitlist.join(appointment_id=later.id, notice_minutes=0, actor=cast.ana.actor)
+    other = booking.book_appointment(**when, start=cast.at(9), actor=cast.bea.actor)
+    booking.cancel_appointment(other.id, actor=cast.dana.actor)
+    db.session.execute(update(ClinicSettings).values(quiet_from=time(0), quiet_until=time(0), offer_minutes=60))
+    assert offers.offer_freed_times() == 1
 
 
 def reader_sees(html: str) -> str:
@@ -174,6 +190,28 @@ def test_the_calendar_part_is_what_rfc_5546_asks_for(compose: Compose, letter: s
     assert "DTSTAMP" in event
     assert [zone["TZID"] for zone in calendar.timezones] == [ZONE]
     assert all(len(line) <= 75 for line in composed.calendar.encode().split(b"\r\n"))
+
+
+def test_the_offer_names_what_it_replaces_until_when_and_where_to_answer(compose: Compose, cast: Cast) -> None:
+    composed = compose("waitlist-offer")
+    offer = db.session.scalars(select(WaitlistOffer)).one()
+    day, deadline = f"{cast.day():%A}, {cast.day().day} {cast.day():%B %Y}", clock.local(offer.expires_at, ZONE)
+    for form in (composed.text, reader_sees(composed.html)):
+        seen = " ".join(form.split())
+        assert f"{day}, 09:00" in seen
+        assert f"replace your visit on {day}, 14:00" in seen
+        assert f"{deadline:%H:%M}" in seen
+        assert "you stay on the list" in seen
+    assert f"http://127.0.0.1:8000/waitlist/offers/{offer.id}" in composed.text
+
+
+@pytest.mark.parametrize("answer", ["accept_offer", "decline_offer"])
+def test_an_offer_that_was_answered_is_not_sent_any_more(compose: Compose, app: Flask, cast: Cast, answer: str) -> None:
+    compose("waitlist-offer")
+    message = db.session.scalars(select(OutboxMessage).where(OutboxMessage.letter == "waitlist-offer")).one()
+    getattr(offers, answer)(message.offer_id, actor=cast.ana.actor)
+    with pytest.raises(outbox.NoLongerTrue):
+        letters.compose(message.id, settings=app.config["FRONTDESK"])
 
 
 @pytest.mark.parametrize("letter", ["account-confirm", "account-exists"])

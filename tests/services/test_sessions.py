@@ -77,7 +77,7 @@ def test_the_fourth_is_told_that_it_is_full_and_what_comes_next(cast: Cast, back
         seat(session, cast.dana, patient_id=create_patient().id)
     with pytest.raises(SessionFull) as refusal:
         seat(session, cast.ana)
-    assert [each["id"] for each in refusal.value.extra["alternatives"]] == [str(later.id)]
+    assert [each.id for each in refusal.value.extra["alternatives"]] == [later.id]
     assert sessions.list_sessions(from_at=cast.at(8), to_at=cast.at(10), only_free=True) == []
 
 

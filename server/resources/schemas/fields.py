@@ -1,7 +1,7 @@
 """Field types of the contract that marshmallow does not bring, as strict as the description says they are."""
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate
@@ -11,6 +11,7 @@ from server.utils.text import clean_line, clean_text
 # Python reads far more than the contract promises (week dates, digits of other scripts), so form comes first.
 _DATE = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _INSTANT = _DATE + r"[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+_TIME_OF_DAY = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 _WALL_TIME = _DATE + r"T[0-9]{2}:[0-9]{2}(:[0-9]{2})?"
 
 
@@ -75,6 +76,24 @@ class Day(fields.Date):
         if not re.fullmatch(_DATE, str(value)):
             raise self.make_error("invalid", input=value, obj_type=self.OBJ_TYPE)
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class WallTime(fields.String):
+    """A time of the day on the clocks of the place, HH:MM."""
+
+    default_error_messages = {"invalid_time": "Not a time of the day such as 09:30."}
+
+    def __init__(self, *, metadata: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        metadata = {"pattern": f"^{_TIME_OF_DAY}$", "example": "09:30", **(metadata or {})}
+        super().__init__(metadata=metadata, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(value, str) or not re.fullmatch(_TIME_OF_DAY, value):
+            raise self.make_error("invalid_time")
+        return time.fromisoformat(value)
+
+    def _serialize(self, value: Any, attr: str | None, obj: Any, **kwargs: Any) -> str | None:
+        return None if value is None else f"{value:%H:%M}"
 
 
 class Instant(fields.AwareDateTime):

@@ -14,11 +14,10 @@ export function watchCountdown() {
   function tick() {
     const left = Math.ceil((end - performance.now()) / 1000);
     if (left <= 0) {
-      kept.textContent = OVER;
-      news.textContent = OVER;
+      kept.textContent = news.textContent = kept.dataset.countdownOver || OVER;
       return;
     }
-    seconds.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")} left`;
+    seconds.textContent = `${clock(left)} left`;
     for (const [at, sentence] of NEWS) {
       if (left <= at && at < told && left > at - 5) {
         news.textContent = sentence;
@@ -28,4 +27,10 @@ export function watchCountdown() {
     setTimeout(tick, 1000);
   }
   tick();
+}
+
+function clock(seconds) {
+  const [hours, minutes, rest] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+  const two = (number) => String(number).padStart(2, "0");
+  return hours ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
