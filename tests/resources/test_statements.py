@@ -59,7 +59,7 @@ def test_changing_a_visit_asks_little(api_client: Api, cast: Cast) -> None:
     for step, body, at_most in (
         ("confirm", {}, 5),
         ("reschedule", {"start": cast.at(14).isoformat()}, 10),
-        ("cancel", {}, 8),
+        ("cancel", {}, 9),
     ):
         with counted() as statements:
             assert ana.post(f"{visit}/{step}", body).status_code == 200
