@@ -122,7 +122,8 @@ def book_and_change(browser: Chrome, live_server: LiveServer, address: str, *, e
     browser.find_element(By.CSS_SELECTOR, ".visit-list a").click()
     press(browser, "Move it")
     look("Move your visit")
-    new_time = press_a_time(browser, -1)  # some days ahead: whoever moves to this morning cannot cancel any more
+    press(browser, "Later times")  # whoever moves to this morning could not cancel any more
+    new_time = press_a_time(browser, 1)
     look("Move your visit")
     press(browser, "Yes, move it")
     look("Your visit")
