@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 from server.errors import Invalid
 from server.extensions import db
 from server.models import Appointment, Practitioner, Room, Status
-from server.services import access, audit, availability, freed, holds, occupancy, outbox, rules, wishes
+from server.services import access, audit, availability, freed, holds, occupancy, outbox, reminders, rules, wishes
 from server.services.access import Actor
 from server.services.occupancy import PatientBusy, SlotTaken
 from server.services.rules import OPEN, RulesForbid, VersionMismatch, WrongState
@@ -300,6 +300,7 @@ def record(appointment: Appointment, what: str, *, actor: Actor, letter: str | N
         patient_id=appointment.patient_id,
     )
     if letter and appointment.patient_id:
+        reminders.renew(appointment.id)
         outbox.post(
             letter,
             patient_id=appointment.patient_id,
