@@ -1,4 +1,4 @@
-"""Text messages over a gateway: Twilio's way of asking, or plain JSON. A gateway that is away costs no message a try."""
+"""Text messages over a gateway, in Twilio's form or in plain JSON. A gateway that is away costs no message a try."""
 
 import phonenumbers
 import requests

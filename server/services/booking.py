@@ -20,6 +20,9 @@ from server.services.occupancy import PatientBusy, SlotTaken
 from server.services.rules import OPEN, RulesForbid, VersionMismatch, WrongState
 from server.services.transaction import atomic, retried
 
+# What makes reminders of an appointment untrue, or due.
+CHANGES = frozenset({"rescheduled", "cancelled", "approved", "declined", "expired"})
+
 
 @retried
 def book_appointment(
@@ -299,8 +302,9 @@ def record(appointment: Appointment, what: str, *, actor: Actor, letter: str | N
         object_id=appointment.id,
         patient_id=appointment.patient_id,
     )
-    if letter and appointment.patient_id:
+    if what in CHANGES and appointment.patient_id:
         reminders.renew(appointment.id)
+    if letter and appointment.patient_id:
         outbox.post(
             letter,
             patient_id=appointment.patient_id,

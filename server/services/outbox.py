@@ -83,8 +83,8 @@ def deliver_due(send: Callable[[UUID], str | None], *, channel: str = "email") -
     """Lease and send what is due on a channel until nothing is; returns how many were sent.
 
     `send(message id)` answers what the gateway calls the message, if it does. It raises NoLongerTrue, Missed or
-    Undeliverable to end a message, Unreachable to stop for now, anything else to have this one tried again later. A worker that dies leaves leases behind, which end by
-    the database's clock.
+    Undeliverable to end a message, Unreachable to stop for now, anything else to have this one tried again later. A
+    worker that dies leaves leases behind, which end by the database's clock.
     """
     sent = 0
     while leased := _lease(channel):

@@ -28,8 +28,8 @@ LATE_MINUTES = 360  # a reminder that could not leave for longer than this is li
 # whoever books for tomorrow needs no reminder of last week. In the reader's night it waits for the morning; when that
 # is less than an hour before the visit, it goes out on the evening before.
 _DUE = """
-    SELECT gen_random_uuid() AS id, '{letter}' AS letter, r.channel, r.id AS rule_id, a.id AS appointment_id, a.patient_id,
-           a.sequence, due.at
+    SELECT gen_random_uuid() AS id, '{letter}' AS letter, r.channel, r.id AS rule_id, a.id AS appointment_id,
+           a.patient_id, a.sequence, due.at
       FROM {source} a
       JOIN patients p ON p.id = a.patient_id
       JOIN locations l ON l.id = a.location_id
