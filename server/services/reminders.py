@@ -19,6 +19,7 @@ from server.models import Appointment, HealthcareService, Location, OutboxMessag
 from server.services import access, audit
 from server.services.access import Actor
 from server.services.transaction import atomic
+from server.utils import clock
 from server.utils.tokens import new_id
 
 REMINDER = "appointment-reminder"
@@ -141,6 +142,8 @@ def set_preferences(patient_id: UUID | None, changes: dict[str, Any], *, actor: 
     """Whether a patient wants to be reminded, and in which zone they live. Raises NotVisible, NotAllowed."""
     with atomic():
         patient_id = access.patient_id_for(patient_id, actor=actor, to="book")
+        if changes.get("time_zone") is not None and not clock.is_zone(changes["time_zone"]):
+            raise Invalid("There is no such time zone.", errors={"time_zone": ["Not an IANA time zone."]})
         patient = db.session.get_one(Patient, patient_id, with_for_update=True)
         for name, value in changes.items():
             setattr(patient, name, value)
