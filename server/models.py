@@ -11,7 +11,7 @@ from server.tables.booking import (
     Status,
 )
 from server.tables.clinic import ClinicSettings, HealthcareService, Location, PractitionerRule, Referral, Room
-from server.tables.messaging import OutboxMessage
+from server.tables.messaging import OutboxMessage, ReminderRule
 from server.tables.people import Patient, Practitioner, RelatedPerson
 from server.tables.scheduling import Closure, ClosurePlanItem, ExternalCalendar, Schedule, schedule_services
 from server.tables.security import RefreshToken, Role, TokenFamily, User, user_roles
@@ -39,6 +39,7 @@ __all__ = [
     "Referral",
     "RefreshToken",
     "RelatedPerson",
+    "ReminderRule",
     "Role",
     "Room",
     "Schedule",

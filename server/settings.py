@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-SECRETS = {"secret_key", "jwt_secret_key", "database_url", "redis_url", "mail_password", "sentry_dsn"}
+SECRETS = {"secret_key", "jwt_secret_key", "database_url", "redis_url", "mail_password", "sms_token", "sentry_dsn"}
 
 
 class SettingsError(Exception):
@@ -42,6 +42,11 @@ class Settings:
     mail_use_tls: bool = True
     mail_sender: str = "Frontdesk <frontdesk@localhost>"
     mail_folder: str = ""
+    sms_gateway: str = "json"
+    sms_url: str = ""
+    sms_account: str = ""
+    sms_token: str = ""
+    sms_sender: str = ""
     rate_limits: bool = True
     allow_private_urls: bool = False
     sentry_dsn: str = ""
@@ -133,6 +138,8 @@ def _wrong(values: Mapping[str, Any]) -> list[str]:
         found.append("HOLD_MINUTES must be between 1 and 60.")
     if values.get("web_workers", 2) < 1:
         found.append("WEB_WORKERS must be 1 or more.")
+    if values.get("sms_gateway", "json") not in ("json", "twilio"):
+        found.append("SMS_GATEWAY must be json or twilio.")
     if "*" in values.get("cors_origins", ()):
         found.append("CORS_ORIGINS names each origin; * is not accepted.")
     return found

@@ -81,6 +81,8 @@ def app(settings: Settings) -> Iterator[Flask]:
     app.config.update(TESTING=True)
     app.config["PROPAGATE_EXCEPTIONS"] = False  # people see our error pages, so do the tests
     schema.upgrade(app)
+    with app.app_context(), db.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM reminder_rules")  # a test that is about reminders makes its own
     yield app
     with app.app_context():
         db.engine.dispose()

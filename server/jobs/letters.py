@@ -8,12 +8,13 @@ from flask import current_app
 from flask_mailman import EmailMultiAlternatives
 
 from server.extensions import mail
+from server.jobs import sms
 from server.services import letters, outbox
 from server.settings import Settings
 
 
 def send_due() -> int:
-    """Deliver every letter that is due, over one connection; returns how many left."""
+    """Deliver every letter and text that is due, letters over one connection; returns how many left."""
     settings: Settings = current_app.config["FRONTDESK"]
     connection = mail.get_connection()
 
@@ -35,8 +36,12 @@ def send_due() -> int:
             connection.close()  # in an unknown state; the next letter opens another one
             raise
 
+    def send_text(message_id: UUID) -> str:
+        letter = letters.compose(message_id, settings=settings)
+        return sms.send(letter.to, letter.text, message_id=str(message_id), region=letter.region, settings=settings)
+
     try:
-        return outbox.deliver_due(send)
+        return outbox.deliver_due(send) + outbox.deliver_due(send_text, channel="sms")
     finally:
         connection.close()
 
@@ -51,6 +56,9 @@ def _message(message_id: UUID, settings: Settings) -> EmailMultiAlternatives:
         to=[letter.to],
         headers={"Message-ID": f"<{message_id}@{domain}>"},
     )
+    if letter.unsubscribe:  # RFC 8058: one press in the mail program, without opening anything
+        message.extra_headers["List-Unsubscribe"] = f"<{letter.unsubscribe}>"
+        message.extra_headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
     message.attach_alternative(letter.html, "text/html")
     if letter.calendar:
         message.attach_alternative(letter.calendar, f"text/calendar; method={letter.calendar_method}")

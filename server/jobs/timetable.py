@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from server.jobs import calendars, letters
-from server.services import carrying_out, housekeeping, occupancy, offers, steps
+from server.services import carrying_out, housekeeping, occupancy, offers, reminders, steps
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ TIMETABLE: tuple[Job, ...] = (
     Job("offer-freed-times", 20, offers.offer_freed_times, "Time that became free is offered to those who wait."),
     Job("expire-offers", 20, offers.expire_offers, "Offers that nobody answered in time go on to the next."),
     Job("send-letters", 15, letters.send_due, "Sends what is due; the broker may have lost the wake-up call."),
+    Job("reconcile-reminders", 300, reminders.reconcile, "Writes reminders that are missing, for whatever reason."),
     Job("forget-idempotency-keys", 3600, housekeeping.forget_idempotency_keys, "Answers older than 48 hours."),
     Job("forget-refresh-tokens", 86400, housekeeping.forget_refresh_tokens, "Tokens that expired a month ago."),
 )

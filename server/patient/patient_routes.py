@@ -2,7 +2,7 @@
 
 from flask import Blueprint
 
-from server.patient import account_pages, booking_pages, session_pages, visit_pages, waitlist_pages
+from server.patient import account_pages, booking_pages, link_pages, session_pages, visit_pages, waitlist_pages
 from server.web.guards import account_on_pages, everybody, guard
 
 patient = Blueprint("patient", __name__)
@@ -18,6 +18,10 @@ patient.post("/register")(account_pages.send_registration)
 patient.get("/register/sent")(account_pages.show_registration_sent)
 patient.get("/confirm/<token>")(account_pages.ask_confirmation)
 patient.post("/confirm/<token>")(account_pages.confirm_address)
+patient.get("/visit-links/<token>")(link_pages.show_visit_link)
+patient.post("/visit-links/<token>/<any('confirm', 'cancel'):step>")(link_pages.answer_visit_link)
+patient.get("/no-more-reminders/<token>")(link_pages.ask_unsubscribe)
+patient.post("/no-more-reminders/<token>")(link_pages.unsubscribe)
 
 patient_account = Blueprint("patient_account", __name__)
 guard(patient_account, account_on_pages)

@@ -10,6 +10,7 @@ from server.resources.docs import api_docs
 from server.resources.external_calendars import external_calendars
 from server.resources.group_sessions import group_sessions, group_sessions_of_staff
 from server.resources.holds import holds
+from server.resources.messages import messages
 from server.resources.schedules import schedules
 from server.resources.series import series
 from server.resources.set_up import set_up
@@ -27,6 +28,7 @@ api_blueprints = (
     group_sessions,
     group_sessions_of_staff,
     series,
+    messages,
     schedules,
     closures,
     stranded,

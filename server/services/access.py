@@ -62,6 +62,7 @@ class Actor:
     own_patient_id: UUID | None = None
     grants: Mapping[UUID, frozenset[str]] = field(default_factory=dict)  # patient id -> {"read", "book"}
     visitor_id: UUID | None = None  # of a browser before it signed in
+    is_link: bool = False  # somebody who has a letter with a signed link, and did not sign in
     ip: str = ""
     request_id: str = ""
 
@@ -75,6 +76,8 @@ class Actor:
         for role in (ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT):
             if role in self.roles:
                 return role
+        if self.is_link:
+            return "link"
         return "proxy" if self.grants else "visitor"
 
     def may(self, action: str) -> bool:

@@ -14,11 +14,14 @@ from sqlalchemy import func, select, update
 from server.errors import Invalid
 from server.extensions import db
 from server.models import Appointment, Practitioner, Room, Status
-from server.services import access, audit, availability, freed, holds, occupancy, outbox, rules, wishes
+from server.services import access, audit, availability, freed, holds, occupancy, outbox, reminders, rules, wishes
 from server.services.access import Actor
 from server.services.occupancy import PatientBusy, SlotTaken
 from server.services.rules import OPEN, RulesForbid, VersionMismatch, WrongState
 from server.services.transaction import atomic, retried
+
+# What makes reminders of an appointment untrue, or due.
+CHANGES = frozenset({"rescheduled", "cancelled", "approved", "declined", "expired"})
 
 
 @retried
@@ -299,6 +302,8 @@ def record(appointment: Appointment, what: str, *, actor: Actor, letter: str | N
         object_id=appointment.id,
         patient_id=appointment.patient_id,
     )
+    if what in CHANGES and appointment.patient_id:
+        reminders.renew(appointment.id)
     if letter and appointment.patient_id:
         outbox.post(
             letter,

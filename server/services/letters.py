@@ -6,7 +6,7 @@ never an empty place in a letter.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,16 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
 from server.extensions import db
-from server.models import Appointment, OutboxMessage, Patient, Status, User, WaitlistOffer
-from server.services import access, offers
-from server.services.outbox import NoLongerTrue, Undeliverable
+from server.models import Appointment, OutboxMessage, Patient, ReminderRule, Status, User, WaitlistOffer
+from server.services import access, links, offers, reminders
+from server.services.outbox import Missed, NoLongerTrue, Undeliverable
 from server.services.rules import OPEN
+from server.services.transaction import database_now
 from server.settings import Settings
 from server.utils import clock
 from server.utils.ical import appointment_calendar
 
+NO_ADDRESS = "The patient has no e-mail address."
 FOLDER = Path(__file__).parent.parent / "templates" / "email"
 
 
@@ -40,6 +42,8 @@ class Letter:
     html: str
     calendar: str = ""
     calendar_method: str = ""
+    region: str = ""  # of a text: the country of phone numbers that name none
+    unsubscribe: str = ""  # the address behind List-Unsubscribe, of what somebody may not want
 
 
 def compose(message_id: UUID, *, settings: Settings) -> Letter:
@@ -49,12 +53,7 @@ def compose(message_id: UUID, *, settings: Settings) -> Letter:
 
 
 def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
-    appointment = db.session.scalars(
-        select(Appointment)
-        .where(Appointment.id == message.appointment_id)
-        .options(*access.WITH_NAMES)
-        .execution_options(populate_existing=True)
-    ).one()
+    appointment = _appointment_of(message)
     says, status = message.letter.removeprefix("appointment-"), appointment.status
     cancelled = says in ("cancelled", "declined", "expired")
     is_true = (status == Status.CANCELLED) == cancelled and (status == Status.PENDING) == (says == "requested")
@@ -62,9 +61,8 @@ def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
         raise NoLongerTrue("The appointment has changed since.")
     patient: Patient = appointment.patient  # type: ignore[assignment]
     if not patient.email:
-        raise Undeliverable("The patient has no e-mail address.")
+        raise Undeliverable(NO_ADDRESS)
     zone = appointment.location.time_zone
-    start = clock.local(appointment.start, zone)
     method = "CANCEL" if cancelled else "REQUEST"
     calendar = appointment_calendar(
         appointment_id=appointment.id,
@@ -87,14 +85,66 @@ def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
         # What was only asked for is in nobody's calendar yet.
         calendar="" if says in ("requested", "declined", "expired") else calendar,
         calendar_method=method,
-        greeting=patient.given_name,
-        day=_in_words(start),
-        time=f"{start:%H:%M}",
-        zone=zone.rpartition("/")[2].replace("_", " "),
-        minutes=appointment.service.duration_minutes,
-        practitioner=appointment.practitioner.name,
-        location=appointment.location,
-        link=f"{settings.base_url}/visits/{appointment.id}",
+        **_facts(appointment, settings),
+    )
+
+
+def _appointment_of(message: OutboxMessage) -> Appointment:
+    return db.session.scalars(
+        select(Appointment)
+        .where(Appointment.id == message.appointment_id)
+        .options(*access.WITH_NAMES)
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def _facts(appointment: Appointment, settings: Settings) -> dict[str, Any]:
+    """What a letter about a visit may say: when and where and with whom, never what it is about."""
+    patient: Patient = appointment.patient  # type: ignore[assignment]
+    zone = appointment.location.time_zone
+    start = clock.local(appointment.start, zone)
+    return {
+        "greeting": patient.given_name,
+        "day": _in_words(start),
+        "time": f"{start:%H:%M}",
+        "zone": zone.rpartition("/")[2].replace("_", " "),
+        "minutes": appointment.service.duration_minutes,
+        "practitioner": appointment.practitioner.name,
+        "location": appointment.location,
+        "link": _link(settings, "visit", appointment.id, appointment.sequence),
+    }
+
+
+def _link(settings: Settings, purpose: str, *parts: object) -> str:
+    path = {"visit": "visit-links", "unsubscribe": "no-more-reminders"}[purpose]
+    return f"{settings.base_url}/{path}/{links.make(purpose, *parts, secret_key=settings.secret_key)}"
+
+
+def _reminder(message: OutboxMessage, settings: Settings) -> Letter:
+    """By e-mail or as a text; only while it is of use and true."""
+    appointment = _appointment_of(message)
+    rule = db.session.get_one(ReminderRule, message.rule_id)
+    patient: Patient = appointment.patient  # type: ignore[assignment]
+    now = database_now()
+    if appointment.sequence != message.sequence or appointment.status != Status.BOOKED or not rule.is_active:
+        raise NoLongerTrue("The visit has changed since.")
+    if not (patient.wants_sms_reminders if message.channel == "sms" else patient.wants_email_reminders):
+        raise NoLongerTrue("Reminders are not wanted.")
+    if appointment.start <= now:
+        raise Missed("The visit had begun.")
+    if message.due_at < now - timedelta(minutes=reminders.LATE_MINUTES):
+        raise Missed("It could not be sent in time.")
+    reader = patient.phone if message.channel == "sms" else patient.email
+    if not reader:
+        raise Undeliverable("The patient has no phone number." if message.channel == "sms" else NO_ADDRESS)
+    return _render(
+        message.letter,
+        to=reader,
+        settings=settings,
+        is_text=message.channel == "sms",
+        unsubscribe=_link(settings, "unsubscribe", patient.id),
+        asks=rule.asks_to_confirm and appointment.confirmed_at is None,
+        **_facts(appointment, settings),
     )
 
 
@@ -199,19 +249,31 @@ COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "series-changed": _about_series,
     "waitlist-offer": _about_offer,
     "waitlist-offer-expired": _about_offer,
+    reminders.REMINDER: _reminder,
     "account-confirm": _about_account,
     "account-exists": _about_account,
 }
 
 
 def _render(
-    letter: str, *, to: str, settings: Settings, calendar: str = "", calendar_method: str = "", **context: Any
+    letter: str,
+    *,
+    to: str,
+    settings: Settings,
+    calendar: str = "",
+    calendar_method: str = "",
+    unsubscribe: str = "",
+    is_text: bool = False,
+    **context: Any,
 ) -> Letter:
-    context["clinic"] = settings.clinic_name
+    context |= {"clinic": settings.clinic_name, "unsubscribe": unsubscribe}
+    if is_text:
+        text = " ".join(_environment().get_template(f"{letter}/sms.txt").render(context).split())
+        return Letter(to, "", text, "", region=context["location"].country)
     subject = " ".join(_environment().get_template(f"{letter}/subject.txt").render(context).split())
     text = _environment().get_template(f"{letter}/body.txt").render(context)
     html = _environment().from_string(_inlined(letter)).render(context)
-    return Letter(to, subject, text, html, calendar, calendar_method)
+    return Letter(to, subject, text, html, calendar, calendar_method, unsubscribe=unsubscribe)
 
 
 @cache

@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from server.errors import Conflict
 from server.extensions import db
 from server.models import Appointment, Status
-from server.services import audit, availability, outbox
+from server.services import audit, availability, outbox, reminders
 from server.services.access import Actor
 from server.services.transaction import EXCLUSION_VIOLATION, atomic, sqlstate
 from server.utils.tokens import new_id
@@ -60,7 +60,8 @@ _BOOK = text(f"""
     posted AS (
         INSERT INTO outbox_messages (id, letter, appointment_id, patient_id)
         SELECT CAST(:message_id AS uuid), CAST(:letter AS text), id, patient_id
-          FROM booked WHERE CAST(:letter AS text) IS NOT NULL)
+          FROM booked WHERE CAST(:letter AS text) IS NOT NULL),
+    reminded AS ({reminders.rows_for("booked")})
     SELECT {_COLUMNS} FROM booked
 """).bindparams(bindparam("during", type_=TSTZRANGE), bindparam("occupied", type_=TSTZRANGE))
 

@@ -35,6 +35,10 @@ class Unreachable(Exception):
     """Nothing can leave at the moment; no letter is to blame, so none has used up a try."""
 
 
+class Missed(Exception):
+    """Too late to be of use; staff see it in their list."""
+
+
 class NoLongerTrue(Exception):
     """What the letter would say has been overtaken; it is skipped."""
 
@@ -75,15 +79,15 @@ def hurry() -> None:
         after_commit(wake)
 
 
-def deliver_due(send: Callable[[UUID], None]) -> int:
-    """Lease and send what is due until nothing is; returns how many were sent.
+def deliver_due(send: Callable[[UUID], str | None], *, channel: str = "email") -> int:
+    """Lease and send what is due on a channel until nothing is; returns how many were sent.
 
-    `send(message id)` raises NoLongerTrue or Undeliverable to end a message, Unreachable to stop for now,
-    anything else to have this one tried again later. A worker that dies leaves leases behind, which end by
-    the database's clock.
+    `send(message id)` answers what the gateway calls the message, if it does. It raises NoLongerTrue, Missed or
+    Undeliverable to end a message, Unreachable to stop for now, anything else to have this one tried again later. A
+    worker that dies leaves leases behind, which end by the database's clock.
     """
     sent = 0
-    while leased := _lease():
+    while leased := _lease(channel):
         for position, message_id in enumerate(leased):
             try:
                 sent += _deliver(message_id, send)
@@ -94,12 +98,13 @@ def deliver_due(send: Callable[[UUID], None]) -> int:
     return sent
 
 
-def _lease() -> list[UUID]:
+def _lease(channel: str) -> list[UUID]:
     now = func.clock_timestamp()
     due = (
         select(OutboxMessage.id)
         .where(
             OutboxMessage.outcome.is_(None),
+            OutboxMessage.channel == channel,
             OutboxMessage.due_at <= now,
             or_(OutboxMessage.leased_until.is_(None), OutboxMessage.leased_until < now),
         )
@@ -119,9 +124,11 @@ def _lease() -> list[UUID]:
         )
 
 
-def _deliver(message_id: UUID, send: Callable[[UUID], None]) -> int:
+def _deliver(message_id: UUID, send: Callable[[UUID], str | None]) -> int:
     try:
-        send(message_id)
+        provider_id = send(message_id)
+    except Missed as reason:
+        _mark(message_id, outcome="missed", detail=str(reason))
     except NoLongerTrue as reason:
         _mark(message_id, outcome="skipped", detail=str(reason))
     except Undeliverable as reason:
@@ -133,17 +140,23 @@ def _deliver(message_id: UUID, send: Callable[[UUID], None]) -> int:
         abandon()
         _retry_later(message_id, type(error).__name__)
     else:
-        _mark(message_id, outcome="sent")
+        _mark(message_id, outcome="sent", provider_id=provider_id or "")
         return 1
     return 0
 
 
-def _mark(message_id: UUID, *, outcome: str, detail: str = "") -> None:
+def _mark(message_id: UUID, *, outcome: str, detail: str = "", provider_id: str = "") -> None:
     with atomic():
         db.session.execute(
             update(OutboxMessage)
             .where(OutboxMessage.id == message_id)
-            .values(outcome=outcome, outcome_at=func.clock_timestamp(), detail=detail[:200], leased_until=None)
+            .values(
+                outcome=outcome,
+                outcome_at=func.clock_timestamp(),
+                detail=detail[:200],
+                provider_id=provider_id[:120],
+                leased_until=None,
+            )
         )
 
 

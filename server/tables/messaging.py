@@ -11,24 +11,59 @@ from server.extensions import Base
 from server.tables.columns import Instant, Key, Made
 
 
-class OutboxMessage(Base):
-    """One letter to one reader, written in the transaction of its cause; only ids, never content.
+class ReminderRule(Base):
+    """When patients are reminded: so many minutes before a visit starts, of one service or location or of all.
 
-    A worker leases a due row, sends, and marks the outcome. The key on the cause makes a letter about one
-    state of one appointment exist once.
+    With `asks_to_confirm` the reminder asks whether they will come. Rules add up.
+    """
+
+    __tablename__ = "reminder_rules"
+    __table_args__ = (
+        CheckConstraint("channel IN ('email', 'sms')", name="channel_is_known"),
+        CheckConstraint("minutes_before BETWEEN 15 AND 86400", name="minutes_before_are_sane"),
+    )
+
+    id: Mapped[Key]
+    service_id: Mapped[UUID | None] = mapped_column(ForeignKey("healthcare_services.id"))
+    location_id: Mapped[UUID | None] = mapped_column(ForeignKey("locations.id"))
+    channel: Mapped[str] = mapped_column(String(10), server_default="email")
+    minutes_before: Mapped[int]
+    asks_to_confirm: Mapped[bool] = mapped_column(server_default="false")
+    is_active: Mapped[bool] = mapped_column(server_default="true")
+    version: Mapped[int] = mapped_column(server_default="1")
+    created_at: Mapped[Made]
+
+
+class OutboxMessage(Base):
+    """One message to one reader, written in the transaction of its cause; only ids, never content.
+
+    A worker leases a due row, sends, and marks the outcome. The keys on the cause make a message about one state of
+    one appointment (its `sequence`) exist once, and each rule's reminder once. `missed`: nobody could send it while it
+    was still useful.
     """
 
     __tablename__ = "outbox_messages"
     __table_args__ = (
-        UniqueConstraint("appointment_id", "letter", "sequence"),
+        Index(
+            "uq_outbox_messages_appointment_id_letter_sequence",
+            "appointment_id",
+            "letter",
+            "sequence",
+            unique=True,
+            postgresql_where=text("rule_id IS NULL"),
+        ),
+        UniqueConstraint("appointment_id", "rule_id", "sequence"),
+        CheckConstraint("channel IN ('email', 'sms')", name="channel_is_known"),
         UniqueConstraint("offer_id", "letter"),
-        CheckConstraint("outcome IN ('sent', 'skipped', 'failed')", name="outcome_is_known"),
+        CheckConstraint("outcome IN ('sent', 'skipped', 'failed', 'missed')", name="outcome_is_known"),
         CheckConstraint("user_id IS NOT NULL OR patient_id IS NOT NULL", name="has_a_reader"),
         Index("ix_outbox_messages_due_at", "due_at", postgresql_where=text("outcome IS NULL")),
     )
 
     id: Mapped[Key]  # also the Message-ID, so that a repeat is recognised
     letter: Mapped[str] = mapped_column(String(60))  # a folder of templates/email
+    channel: Mapped[str] = mapped_column(String(10), server_default="email")
+    rule_id: Mapped[UUID | None] = mapped_column(ForeignKey("reminder_rules.id", ondelete="CASCADE"))
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     patient_id: Mapped[UUID | None] = mapped_column(ForeignKey("patients.id", ondelete="CASCADE"))
     appointment_id: Mapped[UUID | None] = mapped_column(ForeignKey("appointments.id", ondelete="CASCADE"))
@@ -40,4 +75,5 @@ class OutboxMessage(Base):
     attempts: Mapped[int] = mapped_column(server_default="0")
     outcome: Mapped[str | None] = mapped_column(String(10))
     outcome_at: Mapped[Instant | None]
+    provider_id: Mapped[str] = mapped_column(String(120), server_default="")  # what a gateway calls it
     detail: Mapped[str] = mapped_column(String(200), server_default="")

@@ -34,6 +34,9 @@ class Patient(Base):
     email: Mapped[str | None] = mapped_column(String(254))
     phone: Mapped[str | None] = mapped_column(String(40))
     language: Mapped[str] = mapped_column(String(10), server_default="en")
+    time_zone: Mapped[str | None] = mapped_column(String(64))  # IANA name; null: wherever the visit is
+    wants_email_reminders: Mapped[bool] = mapped_column(server_default="true")
+    wants_sms_reminders: Mapped[bool] = mapped_column(server_default="true")
     created_at: Mapped[Made]
 
     @property

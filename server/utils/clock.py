@@ -1,7 +1,7 @@
 """The one door through which time comes: aware instants in UTC, wall time only together with its zone."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 
 def now() -> datetime:
@@ -12,6 +12,11 @@ def now() -> datetime:
 def today(zone: str) -> date:
     """The calendar date at this moment in an IANA `zone`."""
     return now().astimezone(ZoneInfo(zone)).date()
+
+
+def is_zone(name: str) -> bool:
+    """Whether there is an IANA time zone of this name."""
+    return name in available_timezones()
 
 
 def exists(wall: datetime, zone: str) -> bool:

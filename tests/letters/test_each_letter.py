@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from server.extensions import db
 from server.jobs.letters import send_due
 from server.models import Appointment, ClinicSettings, OutboxMessage, User, WaitlistOffer
-from server.services import booking, letters, offers, outbox, series, steps, waitlist
+from server.services import booking, letters, offers, outbox, reminders, series, steps, waitlist
 from server.services.letters import COMPOSERS, Letter
 from server.services.series import Scope
 from server.services.transaction import atomic
@@ -44,6 +44,9 @@ def compose(app: Flask, cast: Cast) -> Compose:
 
     def happen(letter: str) -> None:
         if letter == "appointment-booked":
+            visit()
+        elif letter == "appointment-reminder":
+            reminders.create_rule({"minutes_before": 60, "asks_to_confirm": True}, actor=cast.olga.actor)
             visit()
         elif letter in ("appointment-requested", "appointment-declined", "appointment-expired"):
             cast.checkup.needs_approval = True

@@ -1,0 +1,201 @@
+"""Reminders: one message for each rule and each state of a visit, written with the visit, due at its own time.
+
+A rule says how long before the start. What would fall into the night waits for the morning, or goes out on the evening
+before when the morning is too late; nothing is dropped. A visit that is moved gets new reminders and loses the old
+ones in the same transaction. `reconcile` writes what is missing (a new rule, a lost row), so that losing a row loses
+nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, text, update
+
+from server.errors import Invalid, NotVisible
+from server.extensions import db
+from server.models import Appointment, HealthcareService, Location, OutboxMessage, Patient, ReminderRule
+from server.services import access, audit
+from server.services.access import Actor
+from server.services.transaction import atomic
+from server.utils import clock
+from server.utils.tokens import new_id
+
+REMINDER = "appointment-reminder"
+LATE_MINUTES = 360  # a reminder that could not leave for longer than this is listed to staff, and not sent
+
+# The reminders that rows of `source` (aliased a) are to get, each at its time. Due times that have passed are left out:
+# whoever books for tomorrow needs no reminder of last week. In the reader's night it waits for the morning; when that
+# is less than an hour before the visit, it goes out on the evening before.
+_DUE = """
+    SELECT gen_random_uuid() AS id, '{letter}' AS letter, r.channel, r.id AS rule_id, a.id AS appointment_id,
+           a.patient_id, a.sequence, due.at
+      FROM {source} a
+      JOIN patients p ON p.id = a.patient_id
+      JOIN locations l ON l.id = a.location_id
+      JOIN reminder_rules r ON r.is_active AND (r.service_id IS NULL OR r.service_id = a.service_id)
+                           AND (r.location_id IS NULL OR r.location_id = a.location_id)
+     CROSS JOIN clinic_settings c
+     CROSS JOIN LATERAL (
+        SELECT coalesce(p.time_zone, l.time_zone) AS zone,
+               (lower(a.during) - make_interval(mins => r.minutes_before))
+                   AT TIME ZONE coalesce(p.time_zone, l.time_zone) AS wall OFFSET 0) AS local
+     CROSS JOIN LATERAL (
+        SELECT CASE WHEN c.quiet_from = c.quiet_until THEN false
+                    WHEN c.quiet_from < c.quiet_until THEN wall::time >= c.quiet_from AND wall::time < c.quiet_until
+                    ELSE wall::time >= c.quiet_from OR wall::time < c.quiet_until END AS is_quiet,
+               (wall::date + c.quiet_until
+                + CASE WHEN wall::time >= c.quiet_until THEN interval '1 day' ELSE interval '0' END)
+                   AT TIME ZONE zone AS morning,
+               (wall::date + c.quiet_from
+                - CASE WHEN wall::time < c.quiet_from THEN interval '1 day' ELSE interval '0' END)
+                   AT TIME ZONE zone AS evening OFFSET 0) AS night
+     CROSS JOIN LATERAL (
+        SELECT CASE WHEN NOT is_quiet THEN wall AT TIME ZONE zone
+                    WHEN morning <= lower(a.during) - interval '1 hour' THEN morning
+                    ELSE evening - interval '1 minute' END AS at) AS due
+     WHERE a.status = 'booked' AND due.at > statement_timestamp()
+       AND CASE r.channel WHEN 'sms' THEN p.wants_sms_reminders ELSE p.wants_email_reminders END
+"""
+
+
+def rows_for(source: str) -> str:
+    """The INSERT of the reminders of the appointments in `source`, a table or a CTE."""
+    return f"""
+        INSERT INTO outbox_messages (id, letter, channel, rule_id, appointment_id, patient_id, sequence, due_at)
+        {_DUE.format(letter=REMINDER, source=source)}
+        ON CONFLICT DO NOTHING"""
+
+
+_OF_ONE = text(rows_for("(SELECT * FROM appointments WHERE id = :appointment_id)"))
+_OF_ALL = text(
+    rows_for("(SELECT * FROM appointments WHERE status = 'booked' AND lower(during) > statement_timestamp())")
+)
+
+
+def renew(appointment_id: UUID) -> None:
+    """The visit has changed, in this transaction: what was waiting is overtaken, what is true now is written."""
+    db.session.execute(
+        update(OutboxMessage)
+        .where(
+            OutboxMessage.appointment_id == appointment_id,
+            OutboxMessage.rule_id.is_not(None),
+            OutboxMessage.outcome.is_(None),
+            OutboxMessage.sequence
+            < select(Appointment.sequence).where(Appointment.id == appointment_id).scalar_subquery(),
+        )
+        .values(outcome="skipped", outcome_at=func.clock_timestamp(), detail="The visit was changed.")
+        .execution_options(synchronize_session=False)
+    )
+    db.session.execute(_OF_ONE, {"appointment_id": appointment_id})
+
+
+def reconcile() -> int:
+    """Write the reminders that are missing, for whatever reason; returns how many."""
+    with atomic():
+        return int(db.session.execute(_OF_ALL).rowcount)  # type: ignore[attr-defined]
+
+
+def list_rules(*, actor: Actor) -> Sequence[ReminderRule]:
+    """All rules, the earliest reminder first; for staff."""
+    if not actor.is_staff:
+        access.demand("read", actor=actor)
+    return db.session.scalars(select(ReminderRule).order_by(ReminderRule.minutes_before.desc(), ReminderRule.id)).all()
+
+
+def create_rule(values: dict[str, Any], *, actor: Actor) -> ReminderRule:
+    """A new rule, also for visits that are booked already. Raises Invalid, NotAllowed."""
+    with atomic():
+        access.demand("set-up", actor=actor)
+        _demand_known(values)
+        created = ReminderRule(id=new_id(), **values)
+        db.session.add(created)
+        db.session.flush()
+        db.session.refresh(created)
+        audit.record("reminder-rule.created", actor=actor, object_type="ReminderRule", object_id=created.id)
+        db.session.execute(_OF_ALL)
+    return created
+
+
+def delete_rule(rule_id: UUID, *, actor: Actor) -> None:
+    """No more reminders by this rule; those that wait go with it, those that were sent stay on record elsewhere."""
+    with atomic():
+        access.demand("set-up", actor=actor)
+        found = db.session.get(ReminderRule, rule_id, with_for_update=True)
+        if found is None:
+            raise NotVisible("There is no such rule.")
+        waiting = (OutboxMessage.rule_id == rule_id) & OutboxMessage.outcome.is_(None)
+        db.session.execute(delete(OutboxMessage).where(waiting))
+        found.is_active = False
+        found.version += 1
+        audit.record("reminder-rule.deleted", actor=actor, object_type="ReminderRule", object_id=rule_id)
+
+
+def _demand_known(values: dict[str, Any]) -> None:
+    for name, table in (("service_id", HealthcareService), ("location_id", Location)):
+        if values.get(name) is not None and db.session.get(table, values[name]) is None:
+            raise Invalid("There is no such thing.", errors={name: ["This does not exist."]})
+
+
+def set_preferences(patient_id: UUID | None, changes: dict[str, Any], *, actor: Actor) -> Patient:
+    """Whether a patient wants to be reminded, and in which zone they live. Raises NotVisible, NotAllowed."""
+    with atomic():
+        patient_id = access.patient_id_for(patient_id, actor=actor, to="book")
+        if changes.get("time_zone") is not None and not clock.is_zone(changes["time_zone"]):
+            raise Invalid("There is no such time zone.", errors={"time_zone": ["Not an IANA time zone."]})
+        patient = db.session.get_one(Patient, patient_id, with_for_update=True)
+        for name, value in changes.items():
+            setattr(patient, name, value)
+        db.session.flush()
+        drop_unwanted(patient_id)
+        audit.record(
+            "patient.preferences-changed",
+            actor=actor,
+            object_type="Patient",
+            object_id=patient_id,
+            patient_id=patient_id,
+        )
+        db.session.execute(_OF_ALL)
+    return patient
+
+
+def drop_unwanted(patient_id: UUID) -> None:
+    """Reminders that wait for somebody who does not want them any more are skipped."""
+    patient = db.session.get_one(Patient, patient_id)
+    unwanted = [
+        channel
+        for channel, wanted in (("email", patient.wants_email_reminders), ("sms", patient.wants_sms_reminders))
+        if not wanted
+    ]
+    db.session.execute(
+        update(OutboxMessage)
+        .where(
+            OutboxMessage.patient_id == patient_id,
+            OutboxMessage.rule_id.is_not(None),
+            OutboxMessage.outcome.is_(None),
+            OutboxMessage.channel.in_(unwanted),
+        )
+        .values(outcome="skipped", outcome_at=func.clock_timestamp(), detail="Reminders are not wanted.")
+        .execution_options(synchronize_session=False)
+    )
+
+
+def list_messages(
+    *, actor: Actor, from_at: datetime, to_at: datetime, outcome: str | None = None, limit: int = 200
+) -> Sequence[OutboxMessage]:
+    """Messages due in [from_at, to_at), by due time; for staff. `outcome`: "waiting", or one of the table's."""
+    with atomic():
+        access.demand("read", actor=actor)
+        query = (
+            select(OutboxMessage)
+            .where(OutboxMessage.due_at >= from_at, OutboxMessage.due_at < to_at)
+            .order_by(OutboxMessage.due_at, OutboxMessage.id)
+            .limit(limit)
+        )
+        if outcome == "waiting":
+            query = query.where(OutboxMessage.outcome.is_(None))
+        elif outcome:
+            query = query.where(OutboxMessage.outcome == outcome)
+        audit.record("messages.listed", actor=actor, object_type="OutboxMessage")
+        return db.session.scalars(query).all()
