@@ -44,6 +44,12 @@ class Invalid(DomainError):
     status, slug, title = 422, "invalid", "Some of what was sent is not right"
 
 
+class Stale(DomainError):
+    """Somebody changed it since it was read: the version that the change is based on is not the one that is there."""
+
+    status, slug, title = 412, "precondition-failed", "It has changed since you read it"
+
+
 class Unavailable(DomainError):
     """Not now; worth another try after `retry_after` seconds."""
 

@@ -11,7 +11,7 @@ from server.admin import words
 from server.admin.day_pages import day_of, remember_step
 from server.admin.reading import read_choice, read_date, read_id, read_scope, read_text, read_version
 from server.admin.series_pages import show_move_plan
-from server.errors import Invalid
+from server.errors import Invalid, Stale
 from server.models import Appointment
 from server.services import availability, booking, directory, series, set_up, steps, visits
 from server.services.availability import FreeTime
@@ -145,7 +145,7 @@ def _answer(appointment_id: UUID, step: str, command: Callable[[], Appointment])
     """Back to the board; when the visit is not as the reader saw it, to its page with the reason."""
     try:
         changed = command()
-    except booking.VersionMismatch:
+    except Stale:
         flash("Somebody else changed this visit after you opened it. This is how it stands now.", "warning")
     except booking.WrongState as refused:
         flash(refused.detail, "warning")

@@ -6,9 +6,8 @@ from flask import current_app, flash, redirect, render_template, request, url_fo
 from werkzeug.wrappers import Response
 
 from server.admin.reading import read_id, read_version
-from server.errors import Invalid, NotVisible
+from server.errors import Invalid, NotVisible, Stale
 from server.services import closures, directory, external_calendars
-from server.services.set_up import Stale
 from server.settings import Settings
 from server.web.identity import current_actor
 

@@ -7,10 +7,9 @@ from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from server.admin.reading import read_date, read_id, read_time, read_version
-from server.errors import Invalid
+from server.errors import Invalid, Stale
 from server.models import Practitioner, Schedule
 from server.services import directory, schedules
-from server.services.set_up import Stale
 from server.utils import clock
 from server.web.forms import read_uuid
 from server.web.identity import current_actor

@@ -10,12 +10,11 @@ from werkzeug.wrappers import Response
 
 from server.admin import words
 from server.admin.reading import read_date, read_id, read_start, read_time, read_version
-from server.errors import Conflict, Invalid
+from server.errors import Conflict, Invalid, Stale
 from server.models import Closure
 from server.services import closures, directory, public_holidays, stranded
 from server.services.closures import PlanIncomplete
 from server.services.replacing import Proposal
-from server.services.set_up import Stale
 from server.utils import clock
 from server.utils.text import clean_line
 from server.web.forms import read_uuid

@@ -17,7 +17,7 @@ from server.models import Appointment, Practitioner, Room, Status
 from server.services import access, audit, availability, freed, holds, occupancy, outbox, reminders, rules, wishes
 from server.services.access import Actor
 from server.services.occupancy import PatientBusy, SlotTaken
-from server.services.rules import OPEN, RulesForbid, VersionMismatch, WrongState
+from server.services.rules import OPEN, RulesForbid, WrongState
 from server.services.transaction import atomic, retried
 
 # What makes reminders of an appointment untrue, or due.
@@ -324,7 +324,6 @@ __all__ = [
     "PatientBusy",
     "RulesForbid",
     "SlotTaken",
-    "VersionMismatch",
     "WrongState",
     "book_appointment",
     "cancel_appointment",

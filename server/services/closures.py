@@ -9,14 +9,13 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, select, true
 from sqlalchemy.dialects.postgresql import Range
 
-from server.errors import Conflict, Invalid, NotAllowed, NotVisible
+from server.errors import Conflict, Invalid, NotAllowed, NotVisible, Stale
 from server.extensions import db
 from server.models import Appointment, Closure, ClosurePlanItem, Location, Practitioner, Schedule
 from server.services import access, audit, carrying_out, openings, replacing, stranded
 from server.services.access import Actor
 from server.services.booking import lock_practitioners
 from server.services.replacing import Proposal, Shut
-from server.services.set_up import Stale
 from server.services.transaction import after_commit, atomic, retried
 from server.utils import clock
 from server.utils.spans import Span, without

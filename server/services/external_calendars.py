@@ -10,13 +10,12 @@ from uuid import UUID
 from sqlalchemy import case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import Range
 
-from server.errors import Invalid, NotAllowed, NotVisible
+from server.errors import Invalid, NotAllowed, NotVisible, Stale
 from server.extensions import db
 from server.models import Closure, ExternalCalendar, Location, Practitioner, Schedule
 from server.services import access, audit, openings
 from server.services.access import Actor
 from server.services.booking import lock_practitioners
-from server.services.set_up import Stale
 from server.services.transaction import after_commit, atomic, retried
 from server.utils import busy_times, clock, outside
 from server.utils.spans import Span

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, func, select, text
 
-from server.errors import Conflict, DomainError, Invalid
+from server.errors import Conflict, Invalid, Stale
 from server.extensions import db
 from server.models import Appointment, HealthcareService, Patient, PractitionerRule, Status
 from server.services import availability, occupancy
@@ -39,16 +39,10 @@ class WrongState(Conflict):
     slug, title = "wrong-state", "That is not possible any more"
 
 
-class VersionMismatch(DomainError):
-    """Somebody changed it since it was read."""
-
-    status, slug, title = 412, "precondition-failed", "It has changed since you read it"
-
-
 def demand_version(appointment: Appointment, version: int | None) -> None:
-    """Raises VersionMismatch unless the appointment is at `version` (None: whatever it is at)."""
+    """Raises Stale unless the appointment is at `version` (None: whatever it is at)."""
     if version is not None and appointment.version != version:
-        raise VersionMismatch("The appointment has changed since you read it. Read it again, then decide.")
+        raise Stale("The appointment has changed since you read it. Read it again, then decide.")
 
 
 def demand_state(appointment: Appointment, allowed: Iterable[str], step: str) -> None:

@@ -9,13 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 
-from server.errors import Invalid, NotAllowed, NotVisible
+from server.errors import Invalid, NotAllowed, NotVisible, Stale
 from server.extensions import db
 from server.models import Appointment, HealthcareService, Location, Practitioner, Room, Schedule
 from server.services import access, audit, directory, openings, stranded
 from server.services.access import Actor
 from server.services.booking import lock_practitioners
-from server.services.set_up import Stale
 from server.services.transaction import after_commit, atomic, retried
 
 WITH_NAMES = (

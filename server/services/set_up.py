@@ -9,19 +9,13 @@ from uuid import UUID
 from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from server.errors import DomainError, Invalid, NotVisible
+from server.errors import Invalid, NotVisible, Stale
 from server.extensions import db
 from server.models import ClinicSettings, HealthcareService, PractitionerRule, Referral, Room
 from server.services import access, audit, directory
 from server.services.access import Actor
 from server.services.transaction import after_commit, atomic
 from server.utils.tokens import new_id
-
-
-class Stale(DomainError):
-    """Somebody changed it since it was read."""
-
-    status, slug, title = 412, "precondition-failed", "It has changed since you read it"
 
 
 def create_service(values: dict[str, Any], *, actor: Actor) -> HealthcareService:

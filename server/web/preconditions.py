@@ -4,19 +4,13 @@ import re
 
 from flask import Response, request
 
-from server.errors import DomainError
+from server.errors import DomainError, Stale
 
 
 class PreconditionRequired(DomainError):
     """428 (RFC 6585): an update must say which version it is based on."""
 
     status, slug, title = 428, "precondition-required", "If-Match is needed"
-
-
-class PreconditionFailed(DomainError):
-    """412: the version that was read is not the one that is there."""
-
-    status, slug, title = 412, "precondition-failed", "It has changed since you read it"
 
 
 def etag(version: int) -> str:
@@ -39,5 +33,5 @@ def version_from_if_match(*, required: bool) -> int | None:
         return None
     match = re.fullmatch(r'(?:W/)?"v(\d{1,9})"', header.strip())
     if match is None:
-        raise PreconditionFailed("This If-Match is not an ETag of this server.")
+        raise Stale("This If-Match is not an ETag of this server.")
     return int(match[1])

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
-from server.errors import Invalid, NotAllowed
+from server.errors import Invalid, NotAllowed, Stale
 from server.extensions import db
 from server.models import (
     Appointment,
@@ -35,7 +35,6 @@ from server.services import (
 )
 from server.services.closures import PlanIncomplete
 from server.services.replacing import Proposal
-from server.services.set_up import Stale
 from server.utils import clock
 from tests.cast import ZONE, Cast, Person
 from tests.factories import create_appointment, create_patient, create_service

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from server.errors import Invalid, NotAllowed, NotVisible
+from server.errors import Invalid, NotAllowed, NotVisible, Stale
 from server.extensions import db
 from server.models import Closure, ExternalCalendar, FreedTime, WaitlistEntry
 from server.services import availability, booking, external_calendars, stranded, why
 from server.services.access import visitor
 from server.services.booking import SlotTaken
-from server.services.set_up import Stale
 from server.utils import busy_times, clock, outside
 from tests.cast import ZONE, Cast
 

@@ -7,11 +7,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from server.errors import Invalid, NotAllowed, NotVisible
+from server.errors import Invalid, NotAllowed, NotVisible, Stale
 from server.extensions import db
 from server.models import Appointment, AuditEvent, FreedTime, Schedule, WaitlistEntry
 from server.services import availability, booking, schedules, stranded
-from server.services.set_up import Stale
 from server.utils import clock
 from tests.cast import ZONE, Cast
 
