@@ -2,6 +2,7 @@
 
 import smtplib
 from email.utils import parseaddr
+from functools import partial
 from uuid import UUID
 
 from flask import current_app
@@ -9,6 +10,7 @@ from flask_mailman import EmailMultiAlternatives
 
 from server.extensions import mail
 from server.jobs import sms
+from server.jobs.smtp_backend import GuardedSMTP
 from server.services import letters, outbox
 from server.settings import Settings
 
@@ -19,12 +21,16 @@ def send_due() -> int:
     connection = mail.get_connection()
 
     def send(message_id: UUID) -> None:
+        before = outbox.state_of(message_id)
         message = _message(message_id, settings)
         message.connection = connection
         try:
             connection.open()
         except (OSError, smtplib.SMTPException) as error:
             raise outbox.Unreachable(type(error).__name__) from error
+        server = getattr(connection, "connection", None)  # a folder has none
+        if isinstance(server, GuardedSMTP):
+            server.guard = partial(outbox.unchanged, message_id, before)
         try:
             message.send()
         except smtplib.SMTPRecipientsRefused as error:

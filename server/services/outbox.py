@@ -5,12 +5,13 @@ sweep of the clock, so a lost broker loses nothing.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import func, insert, or_, select, text, update
 
 from server.extensions import db
 from server.models import OutboxMessage
@@ -96,6 +97,41 @@ def deliver_due(send: Callable[[UUID], str | None], *, channel: str = "email") -
                 _give_back(leased[position:])
                 return sent
     return sent
+
+
+# What a message is about, as far as it can change: an answer other than before means that it is overtaken.
+_STATE = text("""
+    SELECT m.outcome, a.sequence, a.status, o.status AS offer
+      FROM outbox_messages m
+      LEFT JOIN appointments a ON a.id = m.appointment_id
+      LEFT JOIN waitlist_offers o ON o.id = m.offer_id
+     WHERE m.id = :id
+""")
+_LOCK_VISIT = text("""
+    SELECT a.id FROM appointments a WHERE a.id = (SELECT appointment_id FROM outbox_messages WHERE id = :id) FOR SHARE
+""")
+_LOCK_MESSAGE = text("SELECT id FROM outbox_messages WHERE id = :id FOR SHARE")
+
+
+def state_of(message_id: UUID) -> tuple[Any, ...]:
+    """To be asked before a message is composed, for `unchanged`."""
+    with atomic():
+        return tuple(db.session.execute(_STATE, {"id": message_id}).one())
+
+
+@contextmanager
+def unchanged(message_id: UUID, before: tuple[Any, ...]) -> Iterator[None]:
+    """Raises NoLongerTrue when the message was overtaken since `before`; inside the block it cannot be.
+
+    Whoever cancels or moves the visit waits as long as the block lasts, so it holds one command to the mail server
+    and no answer of it.
+    """
+    with atomic():
+        db.session.execute(_LOCK_VISIT, {"id": message_id})  # first the visit, as everybody else does
+        db.session.execute(_LOCK_MESSAGE, {"id": message_id})
+        if tuple(db.session.execute(_STATE, {"id": message_id}).one()) != before:
+            raise NoLongerTrue("It was overtaken while it was being sent.")
+        yield
 
 
 def _lease(channel: str) -> list[UUID]:

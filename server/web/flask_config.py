@@ -126,7 +126,9 @@ def _api(settings: Settings) -> dict[str, Any]:
 
 def _mail(settings: Settings) -> dict[str, Any]:
     return {
-        "MAIL_BACKEND": "server.trial.eml_backend.EmailBackend" if settings.mail_folder else "smtp",
+        "MAIL_BACKEND": (
+            "server.trial.eml_backend.EmailBackend" if settings.mail_folder else "server.jobs.smtp_backend.EmailBackend"
+        ),
         "MAIL_FILE_PATH": settings.mail_folder or None,
         "MAIL_SERVER": settings.mail_server or "localhost",
         "MAIL_PORT": settings.mail_port,

@@ -48,7 +48,12 @@ def postman(app: Flask, _no_accidental_mail: None, monkeypatch: pytest.MonkeyPat
     controller = Controller(postman, hostname="127.0.0.1", port=port)
     controller.start()
     state = app.extensions["mailman"]
-    for name, value in {"backend": "smtp", "server": "127.0.0.1", "port": port, "use_tls": False}.items():
+    for name, value in {
+        "backend": "server.jobs.smtp_backend.EmailBackend",
+        "server": "127.0.0.1",
+        "port": port,
+        "use_tls": False,
+    }.items():
         monkeypatch.setattr(state, name, value)
     yield postman
     controller.stop()
@@ -135,6 +140,25 @@ def test_C5_an_unreachable_server_loses_nothing_and_costs_no_try(
     assert outcomes() == [(None, 0), (None, 0)]
     monkeypatch.setattr(state, "port", port)
     assert send_due() == 2
+
+
+def test_C4_a_visit_cancelled_after_the_letter_was_written_and_before_it_left_is_not_announced(
+    postman: Postman, cast: Cast, book: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visit = book(cast.ana)
+    sent = smtplib.SMTP.rcpt
+
+    def rcpt(self: smtplib.SMTP, *args: Any) -> Any:
+        if not postman.letters and visit.id not in cancelled:
+            cancelled.add(visit.id)
+            booking.cancel_appointment(visit.id, actor=cast.dana.actor)
+        return sent(self, *args)
+
+    cancelled: set[Any] = set()
+    monkeypatch.setattr(smtplib.SMTP, "rcpt", rcpt)
+    send_due()
+    assert [letter["Subject"].endswith("is cancelled") for letter in postman.letters] == [True]
+    assert [outcome for outcome, _ in outcomes()] == ["skipped", "sent"]
 
 
 def test_after_eight_tries_a_letter_has_failed(postman: Postman, cast: Cast, book: Callable[..., Any]) -> None:
