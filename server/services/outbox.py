@@ -50,6 +50,7 @@ def post(
     patient_id: UUID | None = None,
     appointment_id: UUID | None = None,
     offer_id: UUID | None = None,
+    rule_id: UUID | None = None,
     sequence: int = 0,
 ) -> None:
     """Write a letter into the current transaction and hurry it after the commit."""
@@ -61,6 +62,7 @@ def post(
                 patient_id=patient_id,
                 appointment_id=appointment_id,
                 offer_id=offer_id,
+                rule_id=rule_id,
                 sequence=sequence,
             )
         )
