@@ -11,6 +11,7 @@ from server.tables.booking import (
     Status,
 )
 from server.tables.clinic import ClinicSettings, HealthcareService, Location, PractitionerRule, Referral, Room
+from server.tables.feeds import CalendarFeed
 from server.tables.messaging import OutboxMessage, ReminderRule
 from server.tables.people import Patient, Practitioner, RelatedPerson
 from server.tables.scheduling import Closure, ClosurePlanItem, ExternalCalendar, Schedule, schedule_services
@@ -23,6 +24,7 @@ __all__ = [
     "Appointment",
     "AppointmentSeries",
     "AuditEvent",
+    "CalendarFeed",
     "ClinicSettings",
     "Closure",
     "ClosurePlanItem",

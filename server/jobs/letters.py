@@ -65,7 +65,8 @@ def _message(message_id: UUID, settings: Settings) -> EmailMultiAlternatives:
     if letter.unsubscribe:  # RFC 8058: one press in the mail program, without opening anything
         message.extra_headers["List-Unsubscribe"] = f"<{letter.unsubscribe}>"
         message.extra_headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.attach_alternative(letter.html, "text/html")
+    if letter.html:  # the test of a text message is text
+        message.attach_alternative(letter.html, "text/html")
     if letter.calendar:
         message.attach_alternative(letter.calendar, f"text/calendar; method={letter.calendar_method}")
         message.attach("visit.ics", letter.calendar, "text/calendar")

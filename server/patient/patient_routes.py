@@ -2,7 +2,16 @@
 
 from flask import Blueprint
 
-from server.patient import account_pages, booking_pages, link_pages, session_pages, visit_pages, waitlist_pages
+from server.patient import (
+    account_pages,
+    booking_pages,
+    feed_pages,
+    link_pages,
+    preference_pages,
+    session_pages,
+    visit_pages,
+    waitlist_pages,
+)
 from server.web.guards import account_on_pages, everybody, guard
 
 patient = Blueprint("patient", __name__)
@@ -22,6 +31,7 @@ patient.get("/visit-links/<token>")(link_pages.show_visit_link)
 patient.post("/visit-links/<token>/<any('confirm', 'cancel'):step>")(link_pages.answer_visit_link)
 patient.get("/no-more-reminders/<token>")(link_pages.ask_unsubscribe)
 patient.post("/no-more-reminders/<token>")(link_pages.unsubscribe)
+patient.get("/calendars/<secret>.ics")(feed_pages.read_feed)
 
 patient_account = Blueprint("patient_account", __name__)
 guard(patient_account, account_on_pages)
@@ -31,6 +41,10 @@ patient_account.post("/book/holds/<uuid:hold_id>")(booking_pages.book_hold)
 patient_account.get("/book/sessions/<uuid:session_id>")(session_pages.ask_seat)
 patient_account.post("/book/sessions/<uuid:session_id>")(session_pages.book_seat)
 patient_account.get("/visits")(visit_pages.list_visits)
+patient_account.post("/visits/reminders")(preference_pages.set_preferences)
+patient_account.get("/visits/calendar")(feed_pages.list_feeds)
+patient_account.post("/visits/calendar")(feed_pages.create_feed)
+patient_account.post("/visits/calendar/<uuid:feed_id>/revoke")(feed_pages.revoke_feed)
 patient_account.get("/visits/<uuid:visit_id>")(visit_pages.show_visit)
 patient_account.get("/visits/<uuid:visit_id>/calendar.ics")(visit_pages.download_calendar)
 patient_account.get("/visits/<uuid:visit_id>/move")(visit_pages.choose_new_time)

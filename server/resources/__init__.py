@@ -4,6 +4,7 @@ from server.resources.account import account
 from server.resources.appointments import appointments
 from server.resources.auth import auth
 from server.resources.availability import availability
+from server.resources.calendar_feeds import calendar_feeds
 from server.resources.closures import closures
 from server.resources.directory import directory
 from server.resources.docs import api_docs
@@ -33,6 +34,7 @@ api_blueprints = (
     closures,
     stranded,
     external_calendars,
+    calendar_feeds,
     waitlist,
     waitlist_offers,
     freed_times,

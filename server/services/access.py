@@ -18,7 +18,7 @@ ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT = "administrator", "front-desk"
 STAFF = frozenset({ADMINISTRATOR, FRONT_DESK, PRACTITIONER})
 
 _DESK = frozenset(
-    {"read", "book", "cancel", "reschedule", "confirm", "step", "approve", "override", "overbook", "hours"}
+    {"read", "book", "cancel", "reschedule", "confirm", "step", "approve", "override", "overbook", "hours", "resend"}
 )
 # What each role may do to any appointment or patient. People and their proxies act through `grants`.
 MAY: Mapping[str, frozenset[str]] = {

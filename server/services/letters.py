@@ -4,11 +4,13 @@ A letter is a folder of templates/email: subject.txt, body.txt, body.html. An un
 never an empty place in a letter.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -50,6 +52,14 @@ def compose(message_id: UUID, *, settings: Settings) -> Letter:
     """The letter of one outbox row. Raises NoLongerTrue when overtaken, Undeliverable without an address."""
     message = db.session.get_one(OutboxMessage, message_id, populate_existing=True)
     return COMPOSERS[message.letter](message, settings)
+
+
+def preview(message_id: UUID, *, settings: Settings) -> Letter:
+    """The same letter for eyes that are not its reader's: whatever its links could do, it leads nowhere."""
+    letter = compose(message_id, settings=settings)
+    links_of_ours = re.compile(re.escape(settings.base_url) + r"/[^\s\"<>]*")
+    text, html = (links_of_ours.sub(f"{settings.base_url}/…", form) for form in (letter.text, letter.html))
+    return Letter(letter.to, letter.subject, text, html)
 
 
 def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
@@ -122,8 +132,10 @@ def _link(settings: Settings, purpose: str, *parts: object) -> str:
 
 def _reminder(message: OutboxMessage, settings: Settings) -> Letter:
     """By e-mail or as a text; only while it is of use and true."""
-    appointment = _appointment_of(message)
     rule = db.session.get_one(ReminderRule, message.rule_id)
+    if message.appointment_id is None:
+        return _test_of(rule, message, settings)
+    appointment = _appointment_of(message)
     patient: Patient = appointment.patient  # type: ignore[assignment]
     now = database_now()
     if appointment.sequence != message.sequence or appointment.status != Status.BOOKED or not rule.is_active:
@@ -146,6 +158,33 @@ def _reminder(message: OutboxMessage, settings: Settings) -> Letter:
         asks=rule.asks_to_confirm and appointment.confirmed_at is None,
         **_facts(appointment, settings),
     )
+
+
+def _test_of(rule: ReminderRule, message: OutboxMessage, settings: Settings) -> Letter:
+    """What a rule sends, about a visit that nobody has, by e-mail to the member of staff who asked for it."""
+    if not rule.is_active:
+        raise NoLongerTrue("The rule is deleted.")
+    user = db.session.get_one(User, message.user_id)
+    start = message.created_at + timedelta(minutes=rule.minutes_before)
+    is_text = rule.channel == "sms"
+    letter = _render(
+        message.letter,
+        to=user.email,
+        settings=settings,
+        is_text=is_text,
+        unsubscribe=settings.base_url,
+        asks=rule.asks_to_confirm,
+        greeting="Sam",
+        day=_in_words(start),
+        time=f"{start:%H:%M}",
+        zone="UTC",
+        minutes=30,
+        practitioner="Dr Example",
+        location=SimpleNamespace(name="Example House", address="1 Example Street", phone="", country=""),
+        link=settings.base_url,
+    )
+    subject = "Test of a text message" if is_text else f"Test: {letter.subject}"
+    return replace(letter, subject=subject, unsubscribe="", region="")
 
 
 def _about_series(message: OutboxMessage, settings: Settings) -> Letter:

@@ -51,6 +51,7 @@ def post(
     patient_id: UUID | None = None,
     appointment_id: UUID | None = None,
     offer_id: UUID | None = None,
+    rule_id: UUID | None = None,
     sequence: int = 0,
 ) -> None:
     """Write a letter into the current transaction and hurry it after the commit."""
@@ -62,6 +63,7 @@ def post(
                 patient_id=patient_id,
                 appointment_id=appointment_id,
                 offer_id=offer_id,
+                rule_id=rule_id,
                 sequence=sequence,
             )
         )

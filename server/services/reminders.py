@@ -7,7 +7,6 @@ nothing.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from sqlalchemy import delete, func, select, text, update
 from server.errors import Invalid, NotVisible
 from server.extensions import db
 from server.models import Appointment, HealthcareService, Location, OutboxMessage, Patient, ReminderRule
-from server.services import access, audit
+from server.services import access, audit, outbox
 from server.services.access import Actor
 from server.services.transaction import atomic
 from server.utils import clock
@@ -101,7 +100,27 @@ def list_rules(*, actor: Actor) -> Sequence[ReminderRule]:
     """All rules, the earliest reminder first; for staff."""
     if not actor.is_staff:
         access.demand("read", actor=actor)
-    return db.session.scalars(select(ReminderRule).order_by(ReminderRule.minutes_before.desc(), ReminderRule.id)).all()
+    return db.session.scalars(
+        select(ReminderRule).where(ReminderRule.is_active).order_by(ReminderRule.minutes_before.desc(), ReminderRule.id)
+    ).all()
+
+
+def read_rule(rule_id: UUID, *, actor: Actor) -> ReminderRule:
+    """One rule, for staff. Raises NotVisible."""
+    if not actor.is_staff:
+        access.demand("read", actor=actor)
+    found = db.session.scalars(select(ReminderRule).where(ReminderRule.id == rule_id, ReminderRule.is_active))
+    if (rule := found.one_or_none()) is None:
+        raise NotVisible("There is no such rule.")
+    return rule
+
+
+def send_test(rule_id: UUID, *, actor: Actor) -> None:
+    """A reminder by this rule about an invented visit, to the actor's own address. Raises NotVisible, NotAllowed."""
+    with atomic():
+        rule = read_rule(rule_id, actor=actor)
+        outbox.post(REMINDER, user_id=actor.user_id, rule_id=rule.id)
+        audit.record("reminder-rule.tested", actor=actor, object_type="ReminderRule", object_id=rule.id)
 
 
 def create_rule(values: dict[str, Any], *, actor: Actor) -> ReminderRule:
@@ -123,7 +142,7 @@ def delete_rule(rule_id: UUID, *, actor: Actor) -> None:
     with atomic():
         access.demand("set-up", actor=actor)
         found = db.session.get(ReminderRule, rule_id, with_for_update=True)
-        if found is None:
+        if found is None or not found.is_active:
             raise NotVisible("There is no such rule.")
         waiting = (OutboxMessage.rule_id == rule_id) & OutboxMessage.outcome.is_(None)
         db.session.execute(delete(OutboxMessage).where(waiting))
@@ -136,6 +155,20 @@ def _demand_known(values: dict[str, Any]) -> None:
     for name, table in (("service_id", HealthcareService), ("location_id", Location)):
         if values.get(name) is not None and db.session.get(table, values[name]) is None:
             raise Invalid("There is no such thing.", errors={name: ["This does not exist."]})
+
+
+def read_preferences(patient_id: UUID, *, actor: Actor) -> Patient:
+    """The same patient with what they want. Raises NotVisible, NotAllowed."""
+    with atomic():
+        access.patient_id_for(patient_id, actor=actor, to="read")
+        audit.record(
+            "patient.preferences-read",
+            actor=actor,
+            object_type="Patient",
+            object_id=patient_id,
+            patient_id=patient_id,
+        )
+        return db.session.get_one(Patient, patient_id)
 
 
 def set_preferences(patient_id: UUID | None, changes: dict[str, Any], *, actor: Actor) -> Patient:
@@ -179,23 +212,3 @@ def drop_unwanted(patient_id: UUID) -> None:
         .values(outcome="skipped", outcome_at=func.clock_timestamp(), detail="Reminders are not wanted.")
         .execution_options(synchronize_session=False)
     )
-
-
-def list_messages(
-    *, actor: Actor, from_at: datetime, to_at: datetime, outcome: str | None = None, limit: int = 200
-) -> Sequence[OutboxMessage]:
-    """Messages due in [from_at, to_at), by due time; for staff. `outcome`: "waiting", or one of the table's."""
-    with atomic():
-        access.demand("read", actor=actor)
-        query = (
-            select(OutboxMessage)
-            .where(OutboxMessage.due_at >= from_at, OutboxMessage.due_at < to_at)
-            .order_by(OutboxMessage.due_at, OutboxMessage.id)
-            .limit(limit)
-        )
-        if outcome == "waiting":
-            query = query.where(OutboxMessage.outcome.is_(None))
-        elif outcome:
-            query = query.where(OutboxMessage.outcome == outcome)
-        audit.record("messages.listed", actor=actor, object_type="OutboxMessage")
-        return db.session.scalars(query).all()

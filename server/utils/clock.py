@@ -19,6 +19,12 @@ def is_zone(name: str) -> bool:
     return name in available_timezones()
 
 
+def common_zones() -> list[str]:
+    """Zones that are named after a place (Europe/Lisbon), and UTC, by name."""
+    areas = ("Africa", "America", "Antarctica", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
+    return [*sorted(name for name in available_timezones() if name.partition("/")[0] in areas and "/" in name), "UTC"]
+
+
 def exists(wall: datetime, zone: str) -> bool:
     """False for a naive wall time that a clock change skips in `zone` (02:30 on a spring night)."""
     local = wall.replace(tzinfo=ZoneInfo(zone))

@@ -1,11 +1,59 @@
-"""iCalendar (RFC 5545) and its scheduling methods (RFC 5546): one appointment as a calendar object."""
+"""iCalendar (RFC 5545) and its scheduling methods (RFC 5546): one appointment, or a feed of many."""
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from email.utils import parseaddr
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from icalendar import Calendar, Event, vCalAddress, vText
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One visit of a feed. `status`: CONFIRMED, TENTATIVE or CANCELLED."""
+
+    appointment_id: UUID
+    start: datetime
+    end: datetime
+    time_zone: str
+    sequence: int
+    changed_at: datetime
+    summary: str
+    place: str
+    status: str
+
+
+def feed_calendar(entries: Iterable[Entry], *, name: str) -> str:
+    """A calendar to subscribe to; the same entries make the same bytes. UIDs are those of `appointment_calendar`."""
+    calendar = Calendar()
+    calendar.add("prodid", "-//Frontdesk//EN")
+    calendar.add("version", "2.0")
+    calendar.add("method", "PUBLISH")
+    calendar.add("x-wr-calname", name)
+    calendar.add("refresh-interval", timedelta(hours=1), parameters={"VALUE": "DURATION"})  # RFC 7986
+    years = set()
+    for entry in entries:
+        years |= {entry.start.year, entry.end.year}
+        calendar.add_component(_event(entry))
+    if years:
+        calendar.add_missing_timezones(first_date=date(min(years) - 1, 1, 1), last_date=date(max(years) + 1, 12, 31))
+    return calendar.to_ical().decode()
+
+
+def _event(entry: Entry) -> Event:
+    zone = ZoneInfo(entry.time_zone)
+    event = Event()
+    event.add("uid", f"{entry.appointment_id}@frontdesk")
+    event.add("dtstamp", entry.changed_at)
+    event.add("dtstart", entry.start.astimezone(zone))
+    event.add("dtend", entry.end.astimezone(zone))
+    event.add("sequence", entry.sequence)
+    event.add("summary", entry.summary)
+    event.add("location", entry.place)
+    event.add("status", entry.status)
+    return event
 
 
 def appointment_calendar(
@@ -34,15 +82,8 @@ def appointment_calendar(
     calendar.add("version", "2.0")
     if method:
         calendar.add("method", method)
-    event = Event()
-    event.add("uid", f"{appointment_id}@frontdesk")
-    event.add("dtstamp", changed_at)
-    event.add("dtstart", start.astimezone(ZoneInfo(time_zone)))
-    event.add("dtend", end.astimezone(ZoneInfo(time_zone)))
-    event.add("sequence", sequence)
-    event.add("summary", summary)
-    event.add("location", place)
-    event.add("status", "CANCELLED" if cancelled else "CONFIRMED")
+    status = "CANCELLED" if cancelled else "CONFIRMED"
+    event = _event(Entry(appointment_id, start, end, time_zone, sequence, changed_at, summary, place, status))
     name, address = parseaddr(organizer)
     organizer_address = vCalAddress(f"mailto:{address}")
     organizer_address.params["cn"] = vText(name)

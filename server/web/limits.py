@@ -46,3 +46,6 @@ sign_in_limits = [
 register_limit = limiter.shared_limit("60 per hour", scope="register", key_func=per_address)
 booking_limit = limiter.shared_limit("600 per minute", scope="booking", key_func=per_account)
 hold_limit = limiter.shared_limit("120 per minute", scope="hold", key_func=per_account)
+test_letter_limit = limiter.shared_limit("30 per hour", scope="test-letter", key_func=per_account)
+feed_limit = limiter.shared_limit("120 per minute", scope="calendar-feed", key_func=per_address)
+new_feed_limit = limiter.shared_limit("30 per hour", scope="new-calendar-feed", key_func=per_account)
