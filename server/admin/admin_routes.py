@@ -9,6 +9,8 @@ from server.admin import (
     day_pages,
     hours_pages,
     leave_pages,
+    message_pages,
+    reminder_pages,
     series_pages,
     session_pages,
     waitlist_pages,
@@ -88,6 +90,19 @@ admin.add_url_rule("/stranded", view_func=leave_pages.list_stranded_visits)
 admin.add_url_rule("/own-calendar", view_func=calendar_pages.show_calendar)
 admin.add_url_rule("/own-calendar", view_func=calendar_pages.set_calendar, methods=["POST"])
 admin.add_url_rule("/own-calendar/remove", view_func=calendar_pages.remove_calendar, methods=["POST"])
+admin.add_url_rule("/own-calendar/feeds", view_func=calendar_pages.create_feed, methods=["POST"])
+admin.add_url_rule("/own-calendar/feeds/<uuid:feed_id>/revoke", view_func=calendar_pages.revoke_feed, methods=["POST"])
+
 # Who waits, and what became of freed time
 admin.add_url_rule("/waitlist", view_func=waitlist_pages.show_waitlist)
 admin.add_url_rule("/waitlist/<uuid:entry_id>/leave", view_func=waitlist_pages.leave_waitlist, methods=["POST"])
+
+# What goes out, what became of it, and when patients are reminded
+admin.add_url_rule("/messages", view_func=message_pages.show_messages)
+admin.add_url_rule("/messages/<uuid:message_id>", view_func=message_pages.show_message)
+admin.add_url_rule("/messages/<uuid:message_id>/retry", view_func=message_pages.retry_message, methods=["POST"])
+admin.add_url_rule("/reminders", view_func=reminder_pages.list_reminder_rules)
+admin.add_url_rule("/reminders", view_func=reminder_pages.create_reminder_rule, methods=["POST"])
+admin.add_url_rule("/reminders/<uuid:rule_id>/test", view_func=reminder_pages.send_test, methods=["POST"])
+admin.add_url_rule("/reminders/<uuid:rule_id>/delete", view_func=reminder_pages.ask_delete_rule)
+admin.add_url_rule("/reminders/<uuid:rule_id>/delete", view_func=reminder_pages.delete_rule, methods=["POST"])

@@ -7,9 +7,10 @@ from werkzeug.wrappers import Response
 
 from server.admin.reading import read_id, read_version
 from server.errors import Invalid, NotVisible, Stale
-from server.services import closures, directory, external_calendars
+from server.services import calendar_feeds, closures, directory, external_calendars
 from server.settings import Settings
 from server.web.identity import current_actor
+from server.web.limits import new_feed_limit
 
 MAX_URL = 2000
 
@@ -47,6 +48,23 @@ def remove_calendar() -> Response:
     return redirect(url_for("admin.show_calendar", practitioner=practitioner_id))
 
 
+@new_feed_limit
+def create_feed() -> Page:
+    """The practitioner's own visits for another calendar; the address is on this page and never again."""
+    practitioner_id = _chosen_id()
+    _, secret = calendar_feeds.create_feed(
+        practitioner_id=practitioner_id, shows_names="shows_names" in request.form, actor=current_actor()
+    )
+    settings: Settings = current_app.config["FRONTDESK"]
+    return _page(practitioner_id, new_address=calendar_feeds.address(secret, settings=settings)), 201
+
+
+def revoke_feed(feed_id: UUID) -> Response:
+    calendar_feeds.revoke_feed(feed_id, actor=current_actor())
+    flash("This address leads nowhere any more.", "success")
+    return redirect(url_for("admin.show_calendar"))
+
+
 def _chosen_id() -> UUID:
     """The practitioner asked for, or the reader."""
     chosen = read_id("practitioner") or current_actor().practitioner_id
@@ -55,13 +73,18 @@ def _chosen_id() -> UUID:
     return chosen
 
 
-def _page(practitioner_id: UUID, refused: str = "") -> str:
+def _page(practitioner_id: UUID, refused: str = "", new_address: str = "") -> str:
+    actor = current_actor()
+    is_own = actor.practitioner_id == practitioner_id
     return render_template(
         "admin/show_calendar.html",
-        calendar=external_calendars.read_calendar(practitioner_id, actor=current_actor()),
+        calendar=external_calendars.read_calendar(practitioner_id, actor=actor),
         practitioner=directory.practitioner(practitioner_id),
         zone=closures.zone_of(practitioner_id=None, location_id=_first_location_id()),
         refused=refused,
+        is_own=is_own,
+        feeds=[feed for feed in calendar_feeds.list_feeds(actor=actor) if feed.practitioner_id] if is_own else [],
+        new_address=new_address,
     )
 
 

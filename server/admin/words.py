@@ -63,6 +63,31 @@ STEP_DONE = {
 }
 CLOSURES = {"leave": "Leave", "holiday": "Holiday", "block": "Blocked", "external": "Busy elsewhere"}
 
+LETTERS = {
+    "appointment-booked": "Your visit is booked",
+    "appointment-moved": "Your visit is moved",
+    "appointment-cancelled": "Your visit is cancelled",
+    "appointment-requested": "We have your request",
+    "appointment-declined": "Your request is declined",
+    "appointment-expired": "Your request was not answered",
+    "appointment-reminder": "Reminder",
+    "series-booked": "Your visits are booked",
+    "series-changed": "Your visits have changed",
+    "waitlist-offer": "An earlier time is offered",
+    "waitlist-offer-expired": "The offer is over",
+    "account-confirm": "Confirm your e-mail address",
+    "account-exists": "You already have an account",
+}
+CHANNELS = {"email": "by e-mail", "sms": "by text"}
+# outcome of a message -> (kind of its tag, word)
+OUTCOMES = {
+    "waiting": ("info", "Waiting"),
+    "sent": ("good", "Sent"),
+    "skipped": ("", "Not needed any more"),
+    "failed": ("bad", "Failed"),
+    "missed": ("warn", "Missed"),
+}
+
 
 def state_of(appointment: Appointment) -> tuple[str, str]:
     """The mark and the word of its state; a booked visit that the patient has confirmed says so."""

@@ -1,12 +1,23 @@
 """Who wants to be reminded how: a panel of the page of visits."""
 
+from collections.abc import Iterable
+from uuid import UUID
+
 from flask import flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from server.errors import Invalid
+from server.models import Patient
 from server.services import reminders
+from server.services.own_visits import PersonVisits
 from server.web.forms import read_uuid
 from server.web.identity import current_actor
+
+
+def preferences_of(everybody: Iterable[PersonVisits]) -> dict[UUID, Patient]:
+    """What is wanted, by patient; of those for whom the account may choose."""
+    ids = [each.person["id"] for each in everybody if "book" in each.person["may"]]
+    return {patient_id: reminders.read_preferences(patient_id, actor=current_actor()) for patient_id in ids}
 
 
 def set_preferences() -> Response:

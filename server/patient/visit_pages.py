@@ -10,6 +10,7 @@ from server.models import Appointment
 from server.patient import choice
 from server.patient.booking_pages import LONGEST_REASON, Refused
 from server.patient.free_times import FIRST_OF_A_DAY, find_free_times, offer_of, read_wish
+from server.patient.preference_pages import preferences_of
 from server.patient.waitlist_pages import waiting_of
 from server.services import booking, own_visits, series, visits, waitlist
 from server.services.booking import PatientBusy, RulesForbid, SlotTaken, WrongState
@@ -32,6 +33,8 @@ def list_visits() -> str:
         everybody=everybody,
         waiting=waiting_of([each.person["id"] for each in everybody if "book" in each.person["may"]]),
         choice=choice.current(),
+        preferences=preferences_of(everybody),
+        zones=clock.common_zones(),
     )
 
 

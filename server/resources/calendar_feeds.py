@@ -32,7 +32,7 @@ class CalendarFeeds(MethodView):
 
     @new_feed_limit
     @idempotent  # whoever sends a key has the address remembered with the answer, for two days
-    @calendar_feeds.doc(refusals=[403, 404, 429])
+    @calendar_feeds.doc(refusals=[404, 429])
     @calendar_feeds.arguments(CalendarFeedRequestSchema)
     @calendar_feeds.response(201, NewCalendarFeedSchema)
     def post(self, body: dict[str, Any]) -> dict[str, Any]:

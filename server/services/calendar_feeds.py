@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select, update
 
-from server.errors import Invalid, NotAllowed, NotVisible
+from server.errors import Invalid, NotVisible
 from server.extensions import db
 from server.models import Appointment, CalendarFeed, Status
 from server.services import access, audit
@@ -39,14 +39,14 @@ def create_feed(
 ) -> tuple[CalendarFeed, str]:
     """A feed of a patient (the actor's own unless told) or of the actor as practitioner, and its secret.
 
-    The secret is not to be had again. Raises NotVisible, NotAllowed, Invalid.
+    The secret is not to be had again. Raises NotVisible, Invalid.
     """
     if practitioner_id is None:
         patient_id = patient_id or actor.own_patient_id
         if shows_names:
             raise Invalid("A patient's feed shows no names.", errors={"shows_names": ["For practitioners only."]})
         if patient_id is None:
-            raise NotAllowed("Say for which patient: this account is not a patient itself.")
+            raise Invalid("Say of whom.", errors={"patient_id": ["This account is not a patient itself."]})
     elif patient_id is not None:
         raise Invalid("A feed is of one person.", errors={"practitioner_id": ["Either a patient or a practitioner."]})
     secret = new_secret()

@@ -52,7 +52,7 @@ def test_nothing_new_is_304_until_something_is(app: Flask, api_client: Api, cast
     ("who", "body", "status"),
     [
         ("carl", {"patient_id": "ana"}, 201),
-        ("carl", {}, 403),
+        ("carl", {}, 422),
         ("bea", {"patient_id": "ana"}, 404),
         ("dana", {"patient_id": "ana"}, 404),
         ("dr_cho", {"practitioner_id": "dr_cho", "shows_names": True}, 201),

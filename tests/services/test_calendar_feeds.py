@@ -11,7 +11,7 @@ from flask import Flask
 from icalendar import Calendar, Event
 from sqlalchemy import select, update
 
-from server.errors import Invalid, NotAllowed, NotVisible
+from server.errors import Invalid, NotVisible
 from server.extensions import db
 from server.models import AuditEvent, CalendarFeed, RelatedPerson, User
 from server.services import access, booking, calendar_feeds, sessions
@@ -135,7 +135,7 @@ def test_nobody_makes_a_feed_of_somebody_elses_visits(cast: Cast) -> None:
     for person in (cast.ana, cast.dr_diaz, cast.dana, cast.olga):
         with pytest.raises(NotVisible):
             feed(person, practitioner_id=cast.dr_cho.practitioner_id)
-    with pytest.raises(NotAllowed):
+    with pytest.raises(Invalid):
         feed(cast.dana)
     with pytest.raises(Invalid):
         feed(cast.ana, shows_names=True)
