@@ -127,7 +127,7 @@ def test_A3_a_victim_is_tried_again_three_times_and_then_told_to_come_back(cast:
 def test_a_worker_that_died_leaves_a_lease_that_ends(cast: Cast) -> None:
     with atomic():
         outbox.post("account-exists", user_id=cast.ana.user_id)
-    (leased,) = outbox._lease()
+    (leased,) = outbox._lease("email")
     assert outbox._lease() == [], "nobody else takes it meanwhile"
     db.session.execute(text("UPDATE outbox_messages SET leased_until = clock_timestamp() - interval '1 second'"))
     db.session.commit()
