@@ -128,10 +128,10 @@ def test_a_worker_that_died_leaves_a_lease_that_ends(cast: Cast) -> None:
     with atomic():
         outbox.post("account-exists", user_id=cast.ana.user_id)
     (leased,) = outbox._lease("email")
-    assert outbox._lease() == [], "nobody else takes it meanwhile"
+    assert outbox._lease("email") == [], "nobody else takes it meanwhile"
     db.session.execute(text("UPDATE outbox_messages SET leased_until = clock_timestamp() - interval '1 second'"))
     db.session.commit()
-    assert outbox._lease() == [leased]
+    assert outbox._lease("email") == [leased]
 
 
 def doctor(env: dict[str, str]) -> tuple[int, str]:
