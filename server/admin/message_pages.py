@@ -43,6 +43,7 @@ def show_messages() -> str:
         ),
         trouble_days=TROUBLE_DAYS,
         zone=zone,
+        now=clock.now(),
         chosen=chosen,
         today=today,
         outcome=outcome,

@@ -12,13 +12,16 @@ from server.web.limits import feed_limit, new_feed_limit
 
 
 @feed_limit
-def read_feed(secret: str) -> AnyResponse:
+def read_feed(secret: str) -> Response:
     """What a calendar program asks for, again and again; with the ETag it has it is told that nothing changed."""
-    text = calendar_feeds.read_feed(secret, settings=current_app.config["FRONTDESK"], actor=plain_visitor())
-    response = Response(text, content_type="text/calendar; charset=utf-8")
+    feed = calendar_feeds.read_feed(secret, settings=current_app.config["FRONTDESK"], actor=plain_visitor())
+    if request.if_none_match.contains_weak(feed.tag):
+        response = Response(status=304)
+    else:
+        response = Response(feed.text, content_type="text/calendar; charset=utf-8")
+    response.set_etag(feed.tag)
     response.headers["Cache-Control"] = "private, no-cache"
-    response.add_etag()
-    return response.make_conditional(request)
+    return response
 
 
 def list_feeds() -> str:

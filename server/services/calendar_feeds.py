@@ -5,6 +5,7 @@ over, or an account that is switched off, reads nothing more.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
@@ -32,6 +33,23 @@ STATUSES = {
     Status.CANCELLED: "CANCELLED",
     Status.ENTERED_IN_ERROR: "CANCELLED",
 }
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What is behind an address: entries, a tag that is the same while they are, and their text (RFC 5545)."""
+
+    name: str
+    entries: tuple[Entry, ...]
+
+    @property
+    def tag(self) -> str:
+        return fingerprint(repr((self.name, self.entries))).hex()
+
+    @property
+    def text(self) -> str:
+        """Made when it is needed: of a busy practitioner it takes a second."""
+        return feed_calendar(self.entries, name=self.name)
 
 
 def create_feed(
@@ -101,10 +119,10 @@ def revoke_feed(feed_id: UUID, *, actor: Actor) -> CalendarFeed:
     return found
 
 
-def read_feed(secret: str, *, settings: Settings, actor: Actor) -> str:
-    """The calendar (RFC 5545) behind a secret. `actor`: from where it is read. Raises NotVisible.
+def read_feed(secret: str, *, settings: Settings, actor: Actor) -> Feed:
+    """The calendar behind a secret. `actor`: from where it is read. Raises NotVisible.
 
-    The same visits make the same text. Of a patient it says where and when; of a practitioner the service, too.
+    Of a patient it says where and when; of a practitioner the service, too.
     """
     with atomic():
         feed = db.session.scalars(
@@ -126,7 +144,7 @@ def read_feed(secret: str, *, settings: Settings, actor: Actor) -> str:
             .order_by(func.lower(Appointment.during), Appointment.id)
         ).all()
         _note_reading(feed, actor)
-    return feed_calendar((_entry(visit, feed, settings) for visit in visits), name=f"Visits at {settings.clinic_name}")
+    return Feed(f"Visits at {settings.clinic_name}", tuple(_entry(visit, feed, settings) for visit in visits))
 
 
 def _may_have(actor: Actor, patient_id: UUID | None, practitioner_id: UUID | None) -> bool:

@@ -26,7 +26,7 @@ VISITOR = access.visitor(ip="203.0.113.9")
 
 @pytest.fixture
 def read(app: Flask) -> Read:
-    return lambda secret: calendar_feeds.read_feed(secret, settings=app.config["FRONTDESK"], actor=VISITOR)
+    return lambda secret: calendar_feeds.read_feed(secret, settings=app.config["FRONTDESK"], actor=VISITOR).text
 
 
 def events(text: str) -> list[Event]:
