@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from flask import Flask
 
+from server.admin import words
 from server.jobs.timetable import TIMETABLE
 from server.services.letters import COMPOSERS
 from server.web.guards import GUARDS
@@ -169,3 +170,7 @@ def test_the_rules_catch_what_they_are_for() -> None:
     assert calls(bad, "session.commit") == ["db.session.commit"]
     assert calls(bad, "datetime.now") == ["datetime.now"]
     assert calls(bad, "apply_async") == ["task.apply_async"]
+
+
+def test_every_letter_has_a_name_in_words_for_staff() -> None:
+    assert set(COMPOSERS) <= set(words.LETTERS)
