@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
+
+from server.services.statements import Statement
 
 # The frame around the work: the tests turn each transaction into a savepoint.
 FRAME = ("SAVEPOINT", "RELEASE", "ROLLBACK", "BEGIN", "COMMIT")
@@ -20,8 +23,15 @@ def counted() -> Iterator[list[str]]:
         if not statement.lstrip().upper().startswith(FRAME):
             statements.append(" ".join(statement.split()))
 
+    run = Statement._run
+
+    def note_and_run(self: Statement, values: Any) -> Any:
+        note(None, None, self.sql.decode())
+        return run(self, values)
+
     event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
+    with patch.object(Statement, "_run", note_and_run):
+        try:
+            yield statements
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)

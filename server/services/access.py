@@ -13,6 +13,9 @@ from sqlalchemy.orm import joinedload
 from server.errors import DomainError, NotAllowed, NotVisible
 from server.extensions import db
 from server.models import Appointment, Patient, Status
+from server.services import answered
+from server.services.answered import Claim
+from server.services.statements import Statement
 
 ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT = "administrator", "front-desk", "practitioner", "patient"
 STAFF = frozenset({ADMINISTRATOR, FRONT_DESK, PRACTITIONER})
@@ -94,14 +97,15 @@ class Actor:
 
 SYSTEM = Actor(name="Frontdesk", roles=frozenset({ADMINISTRATOR}))
 
-_ACTOR = text("""
-    SELECT u.email, u.name,
+_ACTOR = Statement(f"""
+    SELECT u.email, u.name, claim.*,
            ARRAY(SELECT r.name FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id) AS roles,
            (SELECT id FROM practitioners WHERE user_id = u.id) AS practitioner_id,
            (SELECT id FROM patients WHERE user_id = u.id) AS own_patient_id,
            (SELECT json_agg(json_build_array(patient_id, may_read, may_book)) FROM related_persons
              WHERE user_id = u.id AND (ends_at IS NULL OR ends_at > statement_timestamp())) AS proxied
       FROM users u
+      LEFT JOIN LATERAL ({answered.CLAIM} WHERE CAST(:key AS text) IS NOT NULL) AS claim ON true
      WHERE u.id = :user_id AND u.active
        AND (CAST(:family_id AS uuid) IS NULL OR EXISTS (
             SELECT FROM token_families f WHERE f.id = :family_id AND f.user_id = u.id AND f.revoked_at IS NULL))
@@ -109,11 +113,21 @@ _ACTOR = text("""
 
 
 def actor_for(user_id: UUID, *, family_id: UUID | None = None, ip: str = "", request_id: str = "") -> Actor:
-    """The account as an actor, read in one statement.
+    """The account as an actor.
 
     Raises Unauthenticated when the account is gone or switched off, or its token family was revoked.
     """
-    row = db.session.execute(_ACTOR, {"user_id": user_id, "family_id": family_id}).one_or_none()
+    return actor_and_claim(user_id, family_id=family_id, key=None, ip=ip, request_id=request_id)[0]
+
+
+def actor_and_claim(
+    user_id: UUID, *, family_id: UUID | None, key: str | None, ip: str, request_id: str
+) -> tuple[Actor, Claim]:
+    """The account as an actor and, with an Idempotency-Key, the claim on it (`answered.claim`), in one statement.
+
+    Raises Unauthenticated as `actor_for` does.
+    """
+    row = _ACTOR.first({"user_id": user_id, "family_id": family_id, "key": key})
     if row is None:
         raise Unauthenticated("This sign-in has ended. Please sign in again.")
     grants: dict[UUID, frozenset[str]] = {}
@@ -121,7 +135,7 @@ def actor_for(user_id: UUID, *, family_id: UUID | None = None, ip: str = "", req
         grants[UUID(patient_id)] = frozenset(name for name, given in (("read", may_read), ("book", may_book)) if given)
     if row.own_patient_id:
         grants[row.own_patient_id] = frozenset({"read", "book"})
-    return Actor(
+    actor = Actor(
         user_id=user_id,
         email=row.email,
         name=row.name,
@@ -132,6 +146,7 @@ def actor_for(user_id: UUID, *, family_id: UUID | None = None, ip: str = "", req
         ip=ip,
         request_id=request_id,
     )
+    return actor, row
 
 
 def visitor(visitor_id: UUID | None = None, *, ip: str = "", request_id: str = "") -> Actor:

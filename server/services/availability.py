@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, TextClause, text
-
 from server.errors import Invalid, NotVisible
-from server.extensions import db
 from server.models import OCCUPIES
 from server.services.access import Actor
+from server.services.statements import Statement
 from server.utils import clock
 from server.utils.text import minutes_in_words
 
 MAX_DAYS = 62
+FEW = 5  # so many free times of one practitioner are probably found within a day
+Found = Any  # a row of FACTS
 
 # Opening hours of [:lo, :hi) as multiranges, one row for each practitioner, location and room. A zone is at
 # most 14 hours from UTC, so the local dates of a span lie within one day of its UTC dates.
@@ -111,14 +111,14 @@ _FROM = "now.at + CASE WHEN :as_staff THEN interval '0' ELSE make_interval(mins 
 _UNTIL = "CASE WHEN :as_staff THEN 'infinity' ELSE now.at + make_interval(days => {horizon}) END"
 
 
-def _search_of(whose: str, taken: str) -> TextClause:
+def _search_of(whose: str, taken: str) -> Statement:
     """The search, for one practitioner or for everybody.
 
     It goes over the span in chunks, in order of time, each twice as long as the one before, and stops at the
     chunk that fills the limit: "the first free time of any of a thousand practitioners" looks at hours and not
     at a month. Starts lie on the service's steps, counted from the beginning of each opening.
     """
-    return text(f"""
+    return Statement(f"""
     WITH service AS (
         SELECT make_interval(mins => duration_minutes) AS duration,
                make_interval(mins => step_minutes) AS step,
@@ -197,8 +197,7 @@ def _free_one(kind: str, occupied_by: str) -> str:
 
 
 # Everything the rules ask about one start with one practitioner, in one row (of the best fitting hours).
-_FACTS = text(
-    f"""
+_ASKED = f"""
     SELECT service.id, service.name AS service_name, service.step_minutes, service.capacity, service.max_open_in_all,
            service.approval_minutes, service.room_kind, service.device_kind,
            coalesce(rule.minimum_notice_minutes, service.minimum_notice_minutes) AS minimum_notice_minutes,
@@ -255,7 +254,24 @@ _FACTS = text(
            (SELECT s.location_id FROM schedules s WHERE s.practitioner_id = p.id ORDER BY s.id LIMIT 1))
      WHERE service.id = :service_id AND service.is_active
 """
-)
+
+# `is_free`: no rule about the time forbids it to a patient, which is when `reasons` finds none. `is_plain`: moreover
+# nothing is asked about the patient, and nobody has to approve.
+FACTS = f"""
+    SELECT asked.*,
+           is_free AND NOT needs_approval AND for_patients = 'all' AND NOT needs_referral
+           AND coalesce(max_open_per_patient, max_open_in_all, max_per_day, min_age_years, max_age_years) IS NULL
+               AS is_plain
+      FROM (SELECT asked.*, coalesce(
+                   is_offered AND practitioner_is_active AND is_open AND is_on_step AND capacity = 1
+                   AND NOT (is_closed OR is_busy OR is_buffered OR is_room_busy)
+                   AND (room_kind IS NULL OR room_id IS NOT NULL) AND (device_kind IS NULL OR device_id IS NOT NULL)
+                   AND self_bookable AND lower(during) > now
+                   AND lower(during) >= now + make_interval(mins => minimum_notice_minutes)
+                   AND lower(during) < now + make_interval(days => horizon_days), false) AS is_free
+              FROM ({_ASKED}) AS asked) AS asked
+"""
+_FACTS = Statement(FACTS)
 
 # Hours of [:from_at, :to_at) whatever they are for, one row for each practitioner; for the day board.
 OPENING_HOURS = f"""
@@ -364,8 +380,7 @@ def search(
             f"Ask for at most {MAX_DAYS} days at once.",
             errors={"to": [f"At most {MAX_DAYS} days after `from`."]},
         )
-    rows = db.session.execute(
-        _SEARCH if practitioner_id is None else _SEARCH_OF_ONE,
+    rows = (_SEARCH if practitioner_id is None else _SEARCH_OF_ONE).all(
         {
             "service_id": service_id,
             "practitioner_id": practitioner_id,
@@ -373,7 +388,7 @@ def search(
             "from_at": from_at,
             "to_at": to_at,
             "limit": limit,
-            "first_hours": 6 if practitioner_id is None else 8 * 24,
+            "first_hours": 6 if practitioner_id is None else 24 if limit <= FEW else 8 * 24,
             "as_staff": as_staff,
             "ignore_id": ignore_id,
         },
@@ -397,13 +412,12 @@ def facts(
     start: datetime,
     location_id: UUID | None = None,
     ignore_id: UUID | None = None,
-) -> Row[Any]:
+) -> Found:
     """What the rules need to know about one start, in one statement.
 
     Raises NotVisible when there is no such (active) service or no such practitioner.
     """
-    row = db.session.execute(
-        _FACTS,
+    row = _FACTS.first(
         {
             "service_id": service_id,
             "practitioner_id": practitioner_id,
@@ -411,17 +425,24 @@ def facts(
             "start": start,
             "ignore_id": ignore_id,
         },
-    ).one_or_none()
+    )
     if row is None:
-        raise NotVisible("There is no such service or practitioner.")
+        raise nothing_like_that()
     return row
 
 
-def reasons(found: Row[Any], *, start: datetime, actor: Actor, is_session: bool = False) -> list[Reason]:
+def nothing_like_that() -> NotVisible:
+    """What to raise where a statement with FACTS found no row."""
+    return NotVisible("There is no such service or practitioner.")
+
+
+def reasons(found: Found, *, start: datetime, actor: Actor, is_session: bool = False) -> list[Reason]:
     """Every rule that forbids this start, from `facts`; empty when it is free for this actor.
 
     Notice, horizon and "only through the clinic" bind patients; staff may always use them.
     """
+    if found.is_free:
+        return []
     out: list[Reason] = []
     if not (found.is_offered and found.practitioner_is_active):
         out.append(Reason("not-offered", "This practitioner does not offer this service there."))
@@ -448,7 +469,7 @@ def reasons(found: Row[Any], *, start: datetime, actor: Actor, is_session: bool 
     return out
 
 
-def _for_patients(found: Row[Any], start: datetime) -> list[Reason]:
+def _for_patients(found: Found, start: datetime) -> list[Reason]:
     out: list[Reason] = []
     if not found.self_bookable:
         out.append(Reason("not-offered", "Please call the clinic to book this service."))

@@ -53,10 +53,22 @@ def book_appointment(
             access.demand("overbook", actor=actor)
         if hold_id is not None:
             holds.give_up_for(hold_id, service_id=service_id, practitioner_id=practitioner_id, start=start, actor=actor)
-        facts = partial(
-            availability.facts, service_id, practitioner_id=practitioner_id, start=start, location_id=location_id
-        )
-        found = facts()
+        time: dict[str, Any] = {"practitioner_id": practitioner_id, "start": start, "location_id": location_id}
+        facts = partial(availability.facts, service_id, **time)
+        if override_reason or overbook_reason:
+            found = facts()
+        else:
+            found, booked = occupancy.book_if_plain(
+                service_id,
+                **time,
+                patient_id=patient_id,
+                reason=reason,
+                series_id=series_id,
+                actor=actor,
+                letter="appointment-booked" if letter else None,
+            )
+            if booked is not None:
+                return booked
         is_over = rules.check(
             found,
             start=start,

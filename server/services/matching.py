@@ -29,6 +29,7 @@ from server.models import (
 )
 from server.services import access, audit, availability, occupancy, outbox, rules, sessions, wishes
 from server.services.access import SYSTEM
+from server.services.availability import Found
 from server.services.transaction import atomic, retried
 from server.utils import clock
 from server.utils.tokens import new_id
@@ -334,7 +335,7 @@ def _hold(entry: Row[Any], start: Start, freed: FreedTime, *, offer_id: UUID, mi
     )
 
 
-def forbidding(found: Row[Any], *, start: datetime, entry: Row[Any]) -> Sequence[object]:
+def forbidding(found: Found, *, start: datetime, entry: Row[Any]) -> Sequence[object]:
     """Why this patient could not book it themselves."""
     somebody = access.visitor()  # with no role: every rule binds
     against: list[object] = list(availability.reasons(found, start=start, actor=somebody))

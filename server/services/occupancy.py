@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, delete, or_, select, text
-from sqlalchemy.dialects.postgresql import TSTZRANGE, Range
+import psycopg.types.range
+from sqlalchemy import delete, or_, select, text
+from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.exc import IntegrityError
 
 from server.errors import Conflict
@@ -17,6 +18,8 @@ from server.extensions import db
 from server.models import Appointment, Status
 from server.services import audit, availability, outbox, reminders
 from server.services.access import Actor
+from server.services.availability import Found
+from server.services.statements import Statement
 from server.services.transaction import EXCLUSION_VIOLATION, atomic, sqlstate
 from server.utils.tokens import new_id
 
@@ -38,36 +41,122 @@ class PatientBusy(Conflict):
     slug, title = "patient-busy", "There is another visit at that time"
 
 
-# One round trip, one statement: the visit (or the hold), its audit event, and its letter if there is one.
+# One round trip, one statement: the visit (or the hold), its audit event, its letter if there is one, its reminders.
 # Its columns are named, because a kept plan could not answer with one that a migration adds.
-_COLUMNS = ", ".join(column.name for column in Appointment.__table__.columns)
-_BOOK = text(f"""
-    WITH booked AS (
-        INSERT INTO appointments (id, service_id, practitioner_id, location_id, room_id, device_id, patient_id, status,
-                                  during, occupied, lane, session_id, capacity, series_id, reason, override_reason,
-                                  booked_by_id, hold_owner_id, hold_expires_at, answer_by)
+_COLUMNS = [column.name for column in Appointment.__table__.columns]
+
+
+def _booking(insert: str, answer: str, found: str = "") -> Statement:
+    """`insert`: the columns and where they come from; `found`: another CTE before it; `answer`: the last SELECT."""
+    return Statement(f"""
+        WITH {found} booked AS (
+            INSERT INTO appointments {insert}
+            ON CONFLICT DO NOTHING
+            RETURNING {", ".join(_COLUMNS)}),
+        audited AS (
+            INSERT INTO audit_events (id, action, user_id, role, ip, request_id, object_type, object_id, patient_id)
+            SELECT CAST(:event_id AS uuid), :action, CAST(:user_id AS uuid), :role, :ip, :request_id, 'Appointment',
+                   id, patient_id FROM booked),
+        posted AS (
+            INSERT INTO outbox_messages (id, letter, appointment_id, patient_id)
+            SELECT CAST(:message_id AS uuid), CAST(:letter AS text), id, patient_id
+              FROM booked WHERE CAST(:letter AS text) IS NOT NULL),
+        reminded AS ({reminders.rows_for("booked")})
+        SELECT {answer}
+    """)
+
+
+_BOOK = _booking(
+    """ (id, service_id, practitioner_id, location_id, room_id, device_id, patient_id, status, during, occupied, lane,
+         session_id, capacity, series_id, reason, override_reason, booked_by_id, hold_owner_id, hold_expires_at,
+         answer_by)
         VALUES (:id, :service_id, :practitioner_id, :location_id, :room_id, :device_id, :patient_id, :status, :during,
                 :occupied, :lane, :session_id, :capacity, :series_id, :reason, :override_reason, :booked_by_id,
                 :hold_owner_id, clock_timestamp() + make_interval(mins => CAST(:hold_minutes AS integer)),
                 least(clock_timestamp() + make_interval(mins => CAST(:answer_minutes AS integer)), CASE WHEN
                       CAST(:answer_minutes AS integer) IS NOT NULL THEN lower(CAST(:during AS tstzrange)) END))
-        ON CONFLICT DO NOTHING
-        RETURNING {_COLUMNS}),
-    audited AS (
-        INSERT INTO audit_events (id, action, user_id, role, ip, request_id, object_type, object_id, patient_id)
-        SELECT CAST(:event_id AS uuid), :action, CAST(:user_id AS uuid), :role, :ip, :request_id, 'Appointment',
-               id, patient_id FROM booked),
-    posted AS (
-        INSERT INTO outbox_messages (id, letter, appointment_id, patient_id)
-        SELECT CAST(:message_id AS uuid), CAST(:letter AS text), id, patient_id
-          FROM booked WHERE CAST(:letter AS text) IS NOT NULL),
-    reminded AS ({reminders.rows_for("booked")})
-    SELECT {_COLUMNS} FROM booked
-""").bindparams(bindparam("during", type_=TSTZRANGE), bindparam("occupied", type_=TSTZRANGE))
+    """,
+    ", ".join(f"booked.{name} AS booked_{name}" for name in _COLUMNS) + " FROM booked",
+)
+# Most bookings are plain: then what the rules ask and the booking are one statement, too.
+_BOOK_IF_PLAIN = _booking(
+    """ (id, service_id, practitioner_id, location_id, room_id, device_id, patient_id, status, during, occupied,
+         series_id, reason, booked_by_id)
+        SELECT CAST(:id AS uuid), found.id, found.practitioner_id, found.place_id, found.room_id, found.device_id,
+               CAST(:patient_id AS uuid), 'booked', found.during, found.occupied, CAST(:series_id AS uuid), :reason,
+               CAST(:booked_by_id AS uuid)
+          FROM found WHERE found.is_plain
+    """,
+    "found.*, "
+    + ", ".join(f"booked.{name} AS booked_{name}" for name in _COLUMNS)
+    + " FROM found LEFT JOIN booked ON true",
+    found=f"found AS MATERIALIZED ({availability.FACTS}),",
+)
+
+
+def _appointment(row: Any) -> Appointment:
+    """What was written. It is not part of the session, and its names are not loaded."""
+    values = {name: getattr(row, f"booked_{name}") for name in _COLUMNS}
+    for name in ("during", "occupied"):
+        values[name] = Range(values[name].lower, values[name].upper, bounds="[)")
+    return Appointment(**values)
+
+
+def book_if_plain(
+    service_id: UUID,
+    *,
+    practitioner_id: UUID,
+    start: datetime,
+    location_id: UUID | None,
+    patient_id: UUID,
+    reason: str,
+    series_id: UUID | None,
+    actor: Actor,
+    letter: str | None,
+) -> tuple[Found, Appointment | None]:
+    """Ask the facts and book at once, when no rule has anything to say; else the facts, for `rules.check`.
+
+    Raises NotVisible when there is no such service or practitioner.
+    """
+    row = _BOOK_IF_PLAIN.first(
+        {
+            **_event("appointment.booked", actor),
+            "id": new_id(),
+            "service_id": service_id,
+            "practitioner_id": practitioner_id,
+            "start": start,
+            "location_id": location_id,
+            "ignore_id": None,
+            "patient_id": patient_id,
+            "reason": reason,
+            "series_id": series_id,
+            "booked_by_id": actor.user_id,
+            "message_id": new_id(),
+            "letter": letter,
+        }
+    )
+    if row is None:
+        raise availability.nothing_like_that()
+    if row.booked_id is None:
+        return row, None
+    if letter:
+        outbox.hurry()
+    return row, _appointment(row)
+
+
+def _for_psycopg(span: Any) -> psycopg.types.range.Range[datetime]:
+    """The span of a row of FACTS, or of an appointment, where it is SQLAlchemy's."""
+    return psycopg.types.range.Range(span.lower, span.upper)
+
+
+def _event(action: str, actor: Actor) -> dict[str, Any]:
+    event = audit.values(action, actor=actor)
+    event["event_id"] = event.pop("id")
+    return event
 
 
 def insert_if_free(
-    found: Row[Any],
+    found: Found,
     *,
     status: Status,
     patient_id: UUID | None,
@@ -81,13 +170,10 @@ def insert_if_free(
     """The booking itself, from the row of `availability.facts` (or of a session); None when the time is taken.
 
     ON CONFLICT DO NOTHING answers from all constraints without an exception and without waiting while holding
-    a place in them, which is why it cannot deadlock. The appointment that comes back is what was written; it is not
-    part of the session, and its names are not loaded. `more`: further columns.
+    a place in them, which is why it cannot deadlock. `more`: further columns.
     """
-    event = audit.values(action, actor=actor)
-    event["event_id"] = event.pop("id")
     values = {
-        **event,
+        **_event(action, actor),
         "id": new_id(),
         "service_id": found.id,
         "practitioner_id": found.practitioner_id,
@@ -96,8 +182,8 @@ def insert_if_free(
         "device_id": found.device_id,
         "patient_id": patient_id,
         "status": status.value,
-        "during": found.during,
-        "occupied": found.occupied,
+        "during": _for_psycopg(found.during),
+        "occupied": _for_psycopg(found.occupied),
         "lane": 0,
         "session_id": None,
         "capacity": None,
@@ -112,17 +198,17 @@ def insert_if_free(
         "letter": letter,
         **more,
     }
-    row = db.session.execute(_BOOK, values).one_or_none()
+    row = _BOOK.first(values)
     if row is None and free_expired_holds_near(found, patient_id):
-        row = db.session.execute(_BOOK, values).one_or_none()
+        row = _BOOK.first(values)
     if row is None:
         return None
     if letter:
         outbox.hurry()
-    return Appointment(**row._mapping)
+    return _appointment(row)
 
 
-def insert_in_any_room(found: Row[Any], *, facts: Callable[[], Row[Any]], **booking: Any) -> Appointment | None:
+def insert_in_any_room(found: Found, *, facts: Callable[[], Found], **booking: Any) -> Appointment | None:
     """`insert_if_free`; when somebody took the room (or device) meanwhile, in the next one of the kind.
 
     `facts` reads the facts anew. None when the time, or every room, is taken.
@@ -139,7 +225,7 @@ def insert_in_any_room(found: Row[Any], *, facts: Callable[[], Row[Any]], **book
     return None
 
 
-def insert_over(found: Row[Any], **booking: Any) -> Appointment:
+def insert_over(found: Found, **booking: Any) -> Appointment:
     """A booking over another one, on purpose: in the first lane of its own that is free. Raises SlotTaken."""
     for lane in range(1, LANES + 1):
         booked = insert_if_free(found, lane=-lane, **booking)
@@ -162,7 +248,7 @@ def fits(change: Any) -> bool:
     return True
 
 
-def free_expired_holds_near(wanted: Row[Any] | Appointment, patient_id: UUID | None) -> bool:
+def free_expired_holds_near(wanted: Found, patient_id: UUID | None) -> bool:
     """Delete the expired holds that overlap the wanted time; whether another try is worth while."""
     whose = [Appointment.practitioner_id == wanted.practitioner_id]
     if wanted.room_id is not None:
@@ -192,7 +278,7 @@ def free_expired_holds() -> int:
 
 
 def refuse(
-    found: Row[Any], *, start: datetime, patient_id: UUID | None, actor: Actor, ignore_id: UUID | None = None
+    found: Found, *, start: datetime, patient_id: UUID | None, actor: Actor, ignore_id: UUID | None = None
 ) -> Any:
     """Raise what fits: the patient's own other visit, or the time is somebody else's, with alternatives."""
     if patient_id is not None and not found.is_buffered and patient_is_busy(patient_id, found.during, ignore_id):

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, delete, func, or_, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.orm import joinedload
 
 from server.errors import Conflict, NotVisible
@@ -16,6 +16,7 @@ from server.extensions import db
 from server.models import Appointment, Status, WaitlistEntry, WaitlistOffer
 from server.services import audit, availability, booking, freed, occupancy, outbox, rules, waitlist, wishes
 from server.services.access import SYSTEM, Actor
+from server.services.availability import Found
 from server.services.matching import offer_freed_times
 from server.services.transaction import atomic, retried
 from server.utils import clock
@@ -253,7 +254,7 @@ def _hold_of(offer: WaitlistOffer) -> Appointment:
     return hold
 
 
-def _demand_still_right(offer: WaitlistOffer, hold: Appointment, *, actor: Actor) -> Row[Any]:
+def _demand_still_right(offer: WaitlistOffer, hold: Appointment, *, actor: Actor) -> Found:
     """The practitioner is still there then, and the patient within the limits. Raises OfferOver, RulesForbid."""
     entry = offer.entry
     found = availability.facts(
@@ -274,7 +275,7 @@ def _demand_still_right(offer: WaitlistOffer, hold: Appointment, *, actor: Actor
     return found
 
 
-def _book(offer: WaitlistOffer, hold: Appointment, found: Row[Any], *, actor: Actor) -> None:
+def _book(offer: WaitlistOffer, hold: Appointment, found: Found, *, actor: Actor) -> None:
     """The hold itself becomes the visit: its time is free at no moment. Raises PatientBusy."""
     entry = offer.entry
     asks_first = found.needs_approval and not actor.may("book")

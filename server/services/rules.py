@@ -12,7 +12,7 @@ from server.extensions import db
 from server.models import Appointment, HealthcareService, Patient, PractitionerRule, Status
 from server.services import availability, occupancy
 from server.services.access import Actor
-from server.services.availability import OVERRIDABLE, TAKEN, Reason
+from server.services.availability import OVERRIDABLE, TAKEN, Found, Reason
 from server.utils import clock
 from server.utils.text import minutes_in_words
 
@@ -55,7 +55,7 @@ def demand_state(appointment: Appointment, allowed: Iterable[str], step: str) ->
 
 
 def check(
-    found: Row[Any],
+    found: Found,
     *,
     start: datetime,
     actor: Actor,
@@ -87,7 +87,7 @@ def check(
 
 
 def check_seat(
-    found: Row[Any],
+    found: Found,
     *,
     start: datetime,
     actor: Actor,
@@ -144,7 +144,7 @@ _PATIENT = text("""
 
 
 def against_patient(
-    found: Row[Any], *, start: datetime, patient_id: UUID, actor: Actor, ignore_id: UUID | None = None
+    found: Found, *, start: datetime, patient_id: UUID, actor: Actor, ignore_id: UUID | None = None
 ) -> list[Reason]:
     """Which rules forbid it to this patient.
 
@@ -171,7 +171,7 @@ def against_patient(
     return out
 
 
-def _limits(found: Row[Any], patient: Row[Any], zone: str) -> list[Reason]:
+def _limits(found: Found, patient: Row[Any], zone: str) -> list[Reason]:
     out = []
     for limit, count, ends, which in (
         (found.max_open_per_patient, patient.of_service, patient.first_of_service_ends, "of this kind "),
@@ -184,7 +184,7 @@ def _limits(found: Row[Any], patient: Row[Any], zone: str) -> list[Reason]:
     return out
 
 
-def _on_day(found: Row[Any], patient_id: UUID, on_date: date, zone: str, ignore_id: UUID | None) -> int:
+def _on_day(found: Found, patient_id: UUID, on_date: date, zone: str, ignore_id: UUID | None) -> int:
     first, last = clock.day_bounds(on_date, zone)
     start = func.lower(Appointment.during)
     return (
@@ -202,7 +202,7 @@ def _on_day(found: Row[Any], patient_id: UUID, on_date: date, zone: str, ignore_
     )
 
 
-def _conditions(found: Row[Any], patient: Row[Any], on_date: date, zone: str) -> list[Reason]:
+def _conditions(found: Found, patient: Row[Any], on_date: date, zone: str) -> list[Reason]:
     out = []
     if found.for_patients == "new" and patient.is_known:
         out.append(Reason("patients", "This service is for patients who have not been here before."))
@@ -218,7 +218,7 @@ def _conditions(found: Row[Any], patient: Row[Any], on_date: date, zone: str) ->
     return out
 
 
-def _has_ages(found: Row[Any]) -> bool:
+def _has_ages(found: Found) -> bool:
     return found.min_age_years is not None or found.max_age_years is not None
 
 

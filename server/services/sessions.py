@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Row, func, insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.orm import aliased
 
 from server.errors import Conflict, Invalid, NotVisible
@@ -20,6 +20,7 @@ from server.extensions import db
 from server.models import OCCUPYING, Appointment, GroupSession, Status
 from server.services import access, availability, booking, freed, occupancy, rules, wishes
 from server.services.access import SYSTEM, Actor
+from server.services.availability import Found
 from server.services.transaction import atomic, retried
 from server.utils.tokens import new_id
 
@@ -208,7 +209,7 @@ def hold_seat(session_id: UUID, *, patient_id: UUID, owner_id: UUID, minutes: in
     )
 
 
-def _facts(time: Appointment) -> Row[Any]:
+def _facts(time: Appointment) -> Found:
     return availability.facts(
         time.service_id,
         practitioner_id=time.practitioner_id,
@@ -221,7 +222,7 @@ def _facts(time: Appointment) -> Row[Any]:
 def _take_seat(time: Appointment, *, patient_id: UUID | None, **booking: Any) -> Appointment | None:
     """One INSERT into a seat that looks free; when somebody was quicker, into the next, until none is left."""
     capacity = cast(int, time.capacity)
-    found = cast("Row[Any]", SimpleNamespace(**_columns_of(time)))
+    found = cast("Found", SimpleNamespace(**_columns_of(time)))
     for _ in range(capacity):
         lane = db.session.scalar(_FREE_SEAT, {"capacity": capacity, "session_id": time.session_id})
         if lane is None:

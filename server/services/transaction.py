@@ -101,6 +101,11 @@ def database_now() -> datetime:
     return cast(datetime, db.session.scalar(select(func.clock_timestamp())))
 
 
+def transaction_now() -> object:
+    """What tells one transaction of this thread from the next; None outside of one."""
+    return db.session().get_transaction()
+
+
 def sqlstate(error: Exception) -> str | None:
     """The five characters with which PostgreSQL names an error."""
     return getattr(getattr(error, "orig", error), "sqlstate", None)

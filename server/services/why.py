@@ -3,17 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from server.errors import NotVisible
 from server.extensions import db
 from server.models import OCCUPIES
 from server.services import access, audit, availability, rules
 from server.services.access import Actor
-from server.services.availability import Reason
+from server.services.availability import Found, Reason
 from server.services.transaction import atomic
 from server.utils import clock
 
@@ -51,7 +50,7 @@ def explain(
     return reasons
 
 
-def _facts(service_id: UUID, practitioner_id: UUID, start: datetime, location_id: UUID | None) -> Row[Any]:
+def _facts(service_id: UUID, practitioner_id: UUID, start: datetime, location_id: UUID | None) -> Found:
     found = availability.facts(service_id, practitioner_id=practitioner_id, start=start, location_id=location_id)
     if location_id is not None and found.place_id is None:
         raise NotVisible("There is no such location.")
@@ -78,7 +77,7 @@ _BLOCKING = text(f"""
 """)  # noqa: S608 - joins its own constants; every value is a bound parameter
 
 
-def _with_blocking(reasons: Iterable[Reason], found: Row[Any]) -> list[Reason]:
+def _with_blocking(reasons: Iterable[Reason], found: Found) -> list[Reason]:
     """The same reasons, each with what stands in its way; a rule is blocked by the service that it belongs to."""
     rows = db.session.execute(
         _BLOCKING,

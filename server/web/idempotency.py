@@ -6,16 +6,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from flask import Response, current_app, g, make_response, request
-from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import JSONB
+from flask import Response, current_app, make_response, request
 from werkzeug.exceptions import HTTPException
 
 from server.errors import Conflict, DomainError, Invalid
-from server.extensions import db
+from server.services import answered
 from server.services.transaction import atomic, retried
 from server.utils.tokens import fingerprint
-from server.web.identity import current_actor
+from server.web.identity import claim_of_guard, current_actor
 
 KEPT_HEADERS = ("Content-Type", "Location", "ETag")
 
@@ -72,19 +70,6 @@ def _answer(key: str, run: Callable[[], Response]) -> Response:
     return _first_or_again(key, request_hash, run)
 
 
-# The lock on the key and what was answered before, at once. The answer is as old as the statement and the lock is not:
-# in that instant another request may be answered and let go of it. `_store` notices.
-_CLAIM = text("""
-    SELECT claim.is_ours, k.request_hash, k.status, k.headers, k.body
-      FROM (SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0)) AS is_ours) AS claim
-      LEFT JOIN idempotency_keys k ON k.user_id = :user_id AND k.key = :key
-""")
-_KEEP = text("""
-    INSERT INTO idempotency_keys (user_id, key, request_hash, status, headers, body)
-    VALUES (:user_id, :key, :request_hash, :status, :headers, :body) ON CONFLICT DO NOTHING
-""").bindparams(bindparam("headers", type_=JSONB))
-
-
 class _Overtaken(Exception):
     """The key's answer is there by now, given to another request while this one was about to begin."""
 
@@ -93,7 +78,7 @@ class _Overtaken(Exception):
 def _first_or_again(key: str, request_hash: bytes, run: Callable[[], Response]) -> Response:
     user_id = current_actor().user_id
     with atomic():
-        seen = db.session.execute(_CLAIM, {"name": f"{user_id} {key}", "user_id": user_id, "key": key}).one()
+        seen = claim_of_guard(key) or answered.claim(key, user_id=user_id)
         if not seen.is_ours:
             raise StillRunning("A request with this Idempotency-Key is still running. Try again in a moment.")
         if seen.request_hash is None:
@@ -108,17 +93,13 @@ def _first_or_again(key: str, request_hash: bytes, run: Callable[[], Response]) 
 
 
 def _store(key: str, request_hash: bytes, response: Response) -> None:
-    kept = db.session.execute(
-        _KEEP,
-        {
-            "user_id": current_actor().user_id,
-            "key": key,
-            "request_hash": request_hash,
-            "status": response.status_code,
-            "headers": {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
-            "body": response.get_data(),
-        },
+    is_first = answered.keep(
+        key,
+        user_id=current_actor().user_id,
+        request_hash=request_hash,
+        status=response.status_code,
+        headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
+        body=response.get_data(),
     )
-    if not kept.rowcount:  # type: ignore[attr-defined]
+    if not is_first:
         raise _Overtaken
-    g.idempotency_key = key

@@ -13,6 +13,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from server.services import access
 from server.services.access import Actor
+from server.services.answered import Claim
+from server.services.transaction import transaction_now
 from server.utils import clock
 from server.utils.tokens import new_id, new_secret
 
@@ -43,12 +45,23 @@ def token_actor() -> Actor:
     if claims["exp"] <= clock.now().timestamp():
         verify_jwt_in_request()  # has ended since it was remembered: this says so
     g.token_family_id = UUID(claims["fam"])
-    return access.actor_for(
+    key = request.headers.get("Idempotency-Key") if request.method == "POST" else None
+    actor, claim = access.actor_and_claim(
         UUID(claims["sub"]),
         family_id=g.token_family_id,
+        key=key,
         ip=request.remote_addr or "",
         request_id=g.request_id,
     )
+    if key is not None:
+        g.claim = (key, claim, transaction_now())
+    return actor
+
+
+def claim_of_guard(key: str) -> Claim | None:
+    """The claim on this request's Idempotency-Key that came with its account, while its transaction lasts."""
+    claimed, claim, transaction = g.pop("claim", (None, None, None))
+    return claim if claimed == key and transaction is transaction_now() else None
 
 
 @lru_cache(maxsize=4096)

@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from server.extensions import db
 from server.services import availability
+from server.services.statements import Statement
 from server.utils import clock as our_clock
 from server.utils.tokens import new_id
 from tests.bars.seeds import dice
@@ -78,7 +79,7 @@ def set_statement(monkeypatch: pytest.MonkeyPatch, *changes: tuple[str, str]) ->
         for old, new in changes:
             assert old in statement, f"the statement has no {old} any more"
             statement = statement.replace(old, new)
-        monkeypatch.setattr(availability, name, text(statement))
+        monkeypatch.setattr(availability, name, Statement(statement))
 
 
 @pytest.mark.parametrize("zone", ZONES)
