@@ -263,7 +263,7 @@ FACTS = f"""
            AND coalesce(max_open_per_patient, max_open_in_all, max_per_day, min_age_years, max_age_years) IS NULL
                AS is_plain
       FROM (SELECT asked.*, coalesce(
-                   is_offered AND practitioner_is_active AND is_open AND is_on_step AND capacity = 1
+                   is_open AND is_on_step AND capacity = 1
                    AND NOT (is_closed OR is_busy OR is_buffered OR is_room_busy)
                    AND (room_kind IS NULL OR room_id IS NOT NULL) AND (device_kind IS NULL OR device_id IS NOT NULL)
                    AND self_bookable AND lower(during) > now
