@@ -1,8 +1,6 @@
 """Free times, computed and never stored, and why a time is not free.
 
-Opening hours are wall time; PostgreSQL makes them instants with the location's zone (a bound that a clock
-change repeats means its second reading, one that it skips moves forward by the gap), joins adjoining
-hours into a multirange, and takes closures and occupied time away.
+Opening hours (`opening_hours`) less closures and what is occupied.
 """
 
 from dataclasses import dataclass
@@ -13,6 +11,7 @@ from uuid import UUID
 from server.errors import Invalid, NotVisible
 from server.models import OCCUPIES
 from server.services.access import Actor
+from server.services.opening_hours import ANYBODY, BOUNDS, HOURS, OFFERED, ONE, SHARED_BOUNDS, WALL_TIMES
 from server.services.statements import Statement
 from server.utils import clock
 from server.utils.text import minutes_in_words
@@ -20,35 +19,6 @@ from server.utils.text import minutes_in_words
 MAX_DAYS = 62
 FEW = 5  # so many free times of one practitioner are probably found within a day
 Found = Any  # a row of FACTS
-
-# Opening hours of [:lo, :hi) as multiranges, one row for each practitioner, location and room. A zone is at
-# most 14 hours from UTC, so the local dates of a span lie within one day of its UTC dates.
-_HOURS = """
-    SELECT s.practitioner_id, s.location_id, s.room_id, range_agg(tstzrange(bound.lo, bound.hi)) AS hours
-      FROM (SELECT at_midnight::date AS on_date, extract(isodow FROM at_midnight)::integer AS weekday
-              FROM generate_series(({lo} AT TIME ZONE 'UTC')::date - 1, ({hi} AT TIME ZONE 'UTC')::date + 1,
-                                   interval '1 day') AS at_midnight) AS local_day
-      JOIN schedules s ON s.weekday = local_day.weekday
-       AND on_date >= s.valid_from AND (s.valid_until IS NULL OR on_date <= s.valid_until)
-       AND (s.every_n_weeks = 1 OR  -- counted from Monday to Monday
-            ((on_date - local_day.weekday) - (s.valid_from - extract(isodow FROM s.valid_from)::integer))
-            / 7 % s.every_n_weeks = 0)
-      {offered}
-      JOIN practitioners p ON p.id = s.practitioner_id AND p.is_active
-      JOIN locations l ON l.id = s.location_id AND l.is_active
-     CROSS JOIN LATERAL (SELECT (on_date + s.starts_at) AT TIME ZONE l.time_zone AS lo,
-                                (on_date + s.ends_at) AT TIME ZONE l.time_zone AS hi
-                         OFFSET 0) AS bound  -- a fence: worked out once for each row
-     WHERE {whose}
-       AND (CAST(:location_id AS uuid) IS NULL OR s.location_id = :location_id)
-       AND bound.lo < bound.hi
-     GROUP BY s.practitioner_id, s.location_id, s.room_id
-"""
-
-_OFFERED = "JOIN schedule_services offered ON offered.schedule_id = s.id AND offered.service_id = :service_id"
-# A plan that is kept can use no index for a condition that is sometimes NULL; so whoever is hurried has two.
-_ONE, _ANYBODY = "s.practitioner_id = :practitioner_id", "CAST(:practitioner_id AS uuid) IS NULL"
-_ONE_OR_ANYBODY = f"({_ONE} OR {_ANYBODY})"
 
 _OCCUPIES = f"""a.{OCCUPIES}
                    AND (a.status <> 'proposed' OR a.hold_expires_at > statement_timestamp())
@@ -111,7 +81,7 @@ _FROM = "now.at + CASE WHEN :as_staff THEN interval '0' ELSE make_interval(mins 
 _UNTIL = "CASE WHEN :as_staff THEN 'infinity' ELSE now.at + make_interval(days => {horizon}) END"
 
 
-def _search_of(whose: str, taken: str) -> Statement:
+def _search_of(whose: str, taken: str, bounds: str, wall_times: str = "") -> Statement:
     """The search, for one practitioner or for everybody.
 
     It goes over the span in chunks, in order of time, each twice as long as the one before, and stops at the
@@ -119,7 +89,7 @@ def _search_of(whose: str, taken: str) -> Statement:
     at a month. Starts lie on the service's steps, counted from the beginning of each opening.
     """
     return Statement(f"""
-    WITH service AS (
+    WITH {wall_times} service AS (
         SELECT make_interval(mins => duration_minutes) AS duration,
                make_interval(mins => step_minutes) AS step,
                make_interval(mins => buffer_before_minutes) AS before,
@@ -151,7 +121,7 @@ def _search_of(whose: str, taken: str) -> Statement:
                        {_no_start_without("device_kind", "device_id")} AS device
                   FROM locations l WHERE room_kind IS NOT NULL OR device_kind IS NOT NULL)
             SELECT DISTINCT start, start + duration AS "end", h.practitioner_id, h.location_id  -- in whichever room
-              FROM ({_HOURS.format(lo="chunk_lo", hi="chunk_hi", offered=_OFFERED, whose=whose)}) AS h
+              FROM ({HOURS.format(lo="chunk_lo", hi="chunk_hi", offered=OFFERED, whose=whose, bounds=bounds)}) AS h
               LEFT JOIN practitioner_rules rule
                 ON rule.practitioner_id = h.practitioner_id AND rule.service_id = :service_id
               LEFT JOIN lacking ON lacking.location_id = h.location_id
@@ -182,8 +152,8 @@ def _search_of(whose: str, taken: str) -> Statement:
     """)
 
 
-_SEARCH = _search_of(_ANYBODY, _TAKEN_OF_ALL)
-_SEARCH_OF_ONE = _search_of(_ONE, _TAKEN_OF_ONE)
+_SEARCH = _search_of(ANYBODY, _TAKEN_OF_ALL, SHARED_BOUNDS, WALL_TIMES)
+_SEARCH_OF_ONE = _search_of(ONE, _TAKEN_OF_ONE, BOUNDS)
 
 
 def _free_one(kind: str, occupied_by: str) -> str:
@@ -235,7 +205,7 @@ _ASKED = f"""
                room_busy && wanted.occupied AS is_room_busy,
                (SELECT extract(epoch FROM start - lower(opening)) % (service.step_minutes * 60) = 0
                   FROM unnest(h.hours) AS opening WHERE opening @> start) AS is_on_step
-          FROM ({_HOURS.format(lo="moment.start", hi="moment.start", offered=_OFFERED, whose=_ONE)}) AS h
+          FROM ({HOURS.format(lo="moment.start", hi="moment.start", offered=OFFERED, whose=ONE, bounds=BOUNDS)}) AS h
          CROSS JOIN LATERAL (
             SELECT coalesce(range_agg(c.during) FILTER (WHERE c.kind <> 'external'), '{{}}') AS closed,
                    coalesce(range_agg(c.during) FILTER (WHERE c.kind = 'external'), '{{}}') AS busy_elsewhere
@@ -272,37 +242,6 @@ FACTS = f"""
               FROM ({_ASKED}) AS asked) AS asked
 """
 _FACTS = Statement(FACTS)
-
-# Hours of [:from_at, :to_at) whatever they are for, one row for each practitioner; for the day board.
-OPENING_HOURS = f"""
-    SELECT h.practitioner_id, range_agg(opening) AS hours
-      FROM ({
-    _HOURS.format(
-        lo="CAST(:from_at AS timestamptz)", hi="CAST(:to_at AS timestamptz)", offered="", whose=_ONE_OR_ANYBODY
-    )
-}) AS h
-     CROSS JOIN LATERAL unnest(h.hours) AS opening
-     GROUP BY h.practitioner_id
-"""
-
-# Hours for appointment `a`: for its service, with its practitioner, at its location.
-HOURS_OF_APPOINTMENT = _HOURS.format(
-    lo="lower(a.during)",
-    hi="upper(a.during)",
-    offered="JOIN schedule_services offered ON offered.schedule_id = s.id AND offered.service_id = a.service_id",
-    whose="s.practitioner_id = a.practitioner_id AND s.location_id = a.location_id",
-)
-
-# Opening hours of [:from_at, :to_at) whatever they are for, one row for each practitioner and location, by opening.
-OPENINGS = f"""
-    SELECT h.practitioner_id, h.location_id, opening
-      FROM ({
-    _HOURS.format(
-        lo="CAST(:from_at AS timestamptz)", hi="CAST(:to_at AS timestamptz)", offered="", whose=_ONE_OR_ANYBODY
-    )
-}) AS h
-     CROSS JOIN LATERAL unnest(h.hours * tstzmultirange(tstzrange(:from_at, :to_at))) AS opening
-"""
 
 # Reason codes that a member of staff may set aside with a reason of their own.
 OVERRIDABLE = frozenset(

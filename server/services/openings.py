@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import Range
 
 from server.extensions import db
 from server.services import freed
-from server.services.availability import OPENINGS
+from server.services.opening_hours import OPENINGS
 from server.utils import clock
 from server.utils.spans import Span, without
 

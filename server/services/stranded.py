@@ -14,7 +14,7 @@ from server.extensions import db
 from server.models import Appointment, Closure
 from server.services import access, audit
 from server.services.access import Actor
-from server.services.availability import HOURS_OF_APPOINTMENT
+from server.services.opening_hours import HOURS_OF_APPOINTMENT
 from server.services.rules import OPEN
 from server.services.transaction import atomic
 

@@ -13,7 +13,7 @@ from server.extensions import db
 from server.models import OCCUPIES, OCCUPYING, Appointment, AuditEvent, Location, Schedule, Status, User
 from server.services import access, audit, rules, steps
 from server.services.access import Actor
-from server.services.availability import OPENING_HOURS
+from server.services.opening_hours import OPENING_HOURS
 from server.services.transaction import atomic
 from server.settings import Settings
 from server.utils import clock
