@@ -8,6 +8,7 @@ from server.admin import (
     calendar_pages,
     day_pages,
     hours_pages,
+    joining_pages,
     leave_pages,
     message_pages,
     reminder_pages,
@@ -95,6 +96,9 @@ admin.add_url_rule("/own-calendar/feeds/<uuid:feed_id>/revoke", view_func=calend
 
 # Who waits, and what became of freed time
 admin.add_url_rule("/waitlist", view_func=waitlist_pages.show_waitlist)
+admin.add_url_rule("/waitlist/join", view_func=joining_pages.show_joining)
+admin.add_url_rule("/waitlist/join", view_func=joining_pages.join_waitlist, methods=["POST"])
+admin.add_url_rule("/waitlist/join/find-patient", view_func=joining_pages.find_patient_who_waits, methods=["POST"])
 admin.add_url_rule("/waitlist/<uuid:entry_id>/leave", view_func=waitlist_pages.leave_waitlist, methods=["POST"])
 
 # What goes out, what became of it, and when patients are reminded
