@@ -65,6 +65,7 @@ admin.add_url_rule(
     "/sessions/<uuid:session_id>/find-patient", view_func=session_pages.find_patient_for_session, methods=["POST"]
 )
 admin.add_url_rule("/sessions/<uuid:session_id>/seats", view_func=session_pages.book_seat, methods=["POST"])
+admin.add_url_rule("/sessions/<uuid:session_id>/capacity", view_func=session_pages.change_capacity, methods=["POST"])
 admin.add_url_rule("/sessions/<uuid:session_id>/cancel", view_func=session_pages.cancel_session, methods=["POST"])
 
 # Hours
