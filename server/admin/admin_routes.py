@@ -9,6 +9,7 @@ from server.admin import (
     day_pages,
     hours_pages,
     joining_pages,
+    leave_change_pages,
     leave_pages,
     message_pages,
     reminder_pages,
@@ -81,6 +82,11 @@ admin.add_url_rule("/leave", view_func=leave_pages.enter_leave, methods=["POST"]
 admin.add_url_rule("/leave/new", view_func=leave_pages.show_new_leave)
 admin.add_url_rule("/leave/plan", view_func=leave_pages.show_plan, methods=["POST"])
 admin.add_url_rule("/leave/<uuid:closure_id>", view_func=leave_pages.show_leave)
+admin.add_url_rule("/leave/<uuid:closure_id>/change", view_func=leave_change_pages.show_change_leave)
+admin.add_url_rule("/leave/<uuid:closure_id>/change", view_func=leave_change_pages.change_leave, methods=["POST"])
+admin.add_url_rule(
+    "/leave/<uuid:closure_id>/change/plan", view_func=leave_change_pages.show_change_plan, methods=["POST"]
+)
 admin.add_url_rule("/leave/<uuid:closure_id>/plan", view_func=leave_pages.show_new_plan)
 admin.add_url_rule("/leave/<uuid:closure_id>/plan", view_func=leave_pages.decide_anew, methods=["POST"])
 admin.add_url_rule("/leave/<uuid:closure_id>/remove", view_func=leave_pages.remove_leave, methods=["POST"])
