@@ -134,7 +134,9 @@ def mark_no_shows() -> int:
     Anybody at the desk can undo it, and then it stays undone: what was a no-show once is not marked again.
     """
     was_marked = select(AuditEvent.id).where(
-        AuditEvent.object_id == Appointment.id, AuditEvent.action == "appointment.no-show"
+        AuditEvent.object_id == Appointment.id,
+        AuditEvent.action == "appointment.no-show",
+        AuditEvent.created_at >= func.lower(Appointment.during),  # of this time, not of one it was moved from
     )
     late = func.lower(Appointment.during) + func.make_interval(0, 0, 0, 0, 0, HealthcareService.no_show_after_minutes)
     query = (
