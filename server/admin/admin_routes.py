@@ -13,6 +13,7 @@ from server.admin import (
     leave_pages,
     message_pages,
     reminder_pages,
+    request_pages,
     series_pages,
     session_pages,
     waitlist_pages,
@@ -28,6 +29,9 @@ STEP = f"/appointments/<uuid:appointment_id>/<any({STEPS}):step>"
 # The day
 admin.add_url_rule("", view_func=day_pages.go_to_today, strict_slashes=False)
 admin.add_url_rule("/day", view_func=day_pages.show_day)
+
+# Requests
+admin.add_url_rule("/requests", view_func=request_pages.list_requests)
 
 # One appointment
 admin.add_url_rule("/appointments/<uuid:appointment_id>", view_func=appointment_pages.show_appointment)
