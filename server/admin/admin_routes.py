@@ -8,9 +8,12 @@ from server.admin import (
     calendar_pages,
     day_pages,
     hours_pages,
+    joining_pages,
+    leave_change_pages,
     leave_pages,
     message_pages,
     reminder_pages,
+    request_pages,
     series_pages,
     session_pages,
     waitlist_pages,
@@ -26,6 +29,9 @@ STEP = f"/appointments/<uuid:appointment_id>/<any({STEPS}):step>"
 # The day
 admin.add_url_rule("", view_func=day_pages.go_to_today, strict_slashes=False)
 admin.add_url_rule("/day", view_func=day_pages.show_day)
+
+# Requests
+admin.add_url_rule("/requests", view_func=request_pages.list_requests)
 
 # One appointment
 admin.add_url_rule("/appointments/<uuid:appointment_id>", view_func=appointment_pages.show_appointment)
@@ -64,6 +70,7 @@ admin.add_url_rule(
     "/sessions/<uuid:session_id>/find-patient", view_func=session_pages.find_patient_for_session, methods=["POST"]
 )
 admin.add_url_rule("/sessions/<uuid:session_id>/seats", view_func=session_pages.book_seat, methods=["POST"])
+admin.add_url_rule("/sessions/<uuid:session_id>/capacity", view_func=session_pages.change_capacity, methods=["POST"])
 admin.add_url_rule("/sessions/<uuid:session_id>/cancel", view_func=session_pages.cancel_session, methods=["POST"])
 
 # Hours
@@ -79,6 +86,11 @@ admin.add_url_rule("/leave", view_func=leave_pages.enter_leave, methods=["POST"]
 admin.add_url_rule("/leave/new", view_func=leave_pages.show_new_leave)
 admin.add_url_rule("/leave/plan", view_func=leave_pages.show_plan, methods=["POST"])
 admin.add_url_rule("/leave/<uuid:closure_id>", view_func=leave_pages.show_leave)
+admin.add_url_rule("/leave/<uuid:closure_id>/change", view_func=leave_change_pages.show_change_leave)
+admin.add_url_rule("/leave/<uuid:closure_id>/change", view_func=leave_change_pages.change_leave, methods=["POST"])
+admin.add_url_rule(
+    "/leave/<uuid:closure_id>/change/plan", view_func=leave_change_pages.show_change_plan, methods=["POST"]
+)
 admin.add_url_rule("/leave/<uuid:closure_id>/plan", view_func=leave_pages.show_new_plan)
 admin.add_url_rule("/leave/<uuid:closure_id>/plan", view_func=leave_pages.decide_anew, methods=["POST"])
 admin.add_url_rule("/leave/<uuid:closure_id>/remove", view_func=leave_pages.remove_leave, methods=["POST"])
@@ -95,6 +107,9 @@ admin.add_url_rule("/own-calendar/feeds/<uuid:feed_id>/revoke", view_func=calend
 
 # Who waits, and what became of freed time
 admin.add_url_rule("/waitlist", view_func=waitlist_pages.show_waitlist)
+admin.add_url_rule("/waitlist/join", view_func=joining_pages.show_joining)
+admin.add_url_rule("/waitlist/join", view_func=joining_pages.join_waitlist, methods=["POST"])
+admin.add_url_rule("/waitlist/join/find-patient", view_func=joining_pages.find_patient_who_waits, methods=["POST"])
 admin.add_url_rule("/waitlist/<uuid:entry_id>/leave", view_func=waitlist_pages.leave_waitlist, methods=["POST"])
 
 # What goes out, what became of it, and when patients are reminded

@@ -1,7 +1,6 @@
 """Leave, holidays and blocks: entered with a plan for every visit in the way, which is then carried out."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,19 +8,17 @@ from flask import flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response
 
 from server.admin import words
-from server.admin.reading import read_date, read_id, read_start, read_time, read_version
+from server.admin.leave_reading import names_of, read_days, read_plan, read_reason, who_of, zone_of
+from server.admin.reading import read_id, read_version
 from server.errors import Conflict, Invalid, Stale
-from server.models import Closure
 from server.services import closures, directory, public_holidays, stranded
 from server.services.closures import PlanIncomplete
 from server.services.replacing import Proposal
 from server.utils import clock
-from server.utils.text import clean_line
 from server.web.forms import read_uuid
 from server.web.identity import current_actor
 
 ROWS = 200
-MAX_REASON = 200
 KINDS = {kind: word for kind, word in words.CLOSURES.items() if kind != "external"}
 FIELDS = ("whose", "kind", "first", "last", "starts_at", "ends_at", "reason")  # of the form; they travel to the plan
 
@@ -42,11 +39,11 @@ def list_leave() -> str:
     actor = current_actor()
     found, _ = closures.list_closures(actor=actor, from_at=clock.now(), limit=ROWS)
     lost, more = stranded.list_stranded(actor=actor, limit=ROWS)
-    rows = [(each, _zone(each)) for each in sorted(found, key=lambda each: each.during.lower or each.created_at)]
+    rows = [(each, zone_of(each)) for each in sorted(found, key=lambda each: each.during.lower or each.created_at)]
     return render_template(
         "admin/list_leave.html",
         rows=rows,
-        names=_names(),
+        names=names_of(),
         kinds=words.CLOSURES,
         stranded=f"{len(lost)}{'+' if more else ''}" if lost else "",
         may_change=actor.may("hours"),
@@ -72,7 +69,7 @@ def enter_leave() -> Page:
     wanted = _read_wanted()
     try:
         made = closures.create_closure(
-            **wanted.command, kind=wanted.kind, reason=wanted.reason, plan=_read_plan(), actor=current_actor()
+            **wanted.command, kind=wanted.kind, reason=wanted.reason, plan=read_plan(), actor=current_actor()
         )
     except (PlanIncomplete, Invalid) as refused:
         proposals = closures.preview_closure(**wanted.command, actor=current_actor())
@@ -89,9 +86,9 @@ def show_leave(closure_id: UUID) -> str:
         "admin/show_leave.html",
         progress=progress,
         closure=progress.closure,
-        zone=_zone(progress.closure),
+        zone=zone_of(progress.closure),
         visits=visits,
-        names=_names(),
+        names=names_of(),
         kinds=words.CLOSURES,
         may_change=current_actor().may("hours"),
     )
@@ -105,7 +102,7 @@ def show_new_plan(closure_id: UUID) -> str:
 
 def decide_anew(closure_id: UUID) -> Page:
     try:
-        closures.change_closure(closure_id, {}, plan=_read_plan(), if_version=None, actor=current_actor())
+        closures.change_closure(closure_id, {}, plan=read_plan(), if_version=None, actor=current_actor())
     except (PlanIncomplete, Invalid) as refused:
         proposals = closures.preview_change(closure_id, {}, actor=current_actor())
         return _new_plan_page(closure_id, proposals, refused.detail), refused.status
@@ -182,12 +179,12 @@ def _plan_page(proposals: list[Proposal], wanted: Wanted, refused: str = "") -> 
     return render_template(
         "admin/show_plan.html",
         proposals=proposals,
-        names=_names(),
+        names=names_of(),
         refused=refused,
         fields={name: request.form.get(name, "") for name in FIELDS},
         start=wanted.command["start"],
         end=wanted.command["end"],
-        who=_who(wanted.command["practitioner_id"], wanted.command["location_id"]),
+        who=who_of(wanted.command["practitioner_id"], wanted.command["location_id"]),
         zone=wanted.zone,
         action=url_for("admin.enter_leave"),
         chosen=request.form,
@@ -199,13 +196,13 @@ def _new_plan_page(closure_id: UUID, proposals: list[Proposal], refused: str = "
     return render_template(
         "admin/show_plan.html",
         proposals=proposals,
-        names=_names(),
+        names=names_of(),
         refused=refused,
         fields={},
         start=closure.during.lower,
         end=closure.during.upper,
-        who=_who(closure.practitioner_id, closure.location_id),
-        zone=_zone(closure),
+        who=who_of(closure.practitioner_id, closure.location_id),
+        zone=zone_of(closure),
         action=url_for("admin.decide_anew", closure_id=closure_id),
         chosen=request.form,
     )
@@ -249,58 +246,10 @@ def _read_wanted() -> Wanted:
         raise Invalid("Say who is away, or what is closed.")
     practitioner_id = key_id if whose == "practitioner" else None
     location_id = key_id if whose == "location" else None
-    kind, reason = request.form.get("kind", ""), clean_line(request.form.get("reason", ""))
+    kind, reason = request.form.get("kind", ""), read_reason()
     if kind not in KINDS:
         raise Invalid("Choose what it is.")
-    if len(reason) > MAX_REASON:
-        raise Invalid(f"A reason has at most {MAX_REASON} characters.")
-    first, last = read_date("first"), read_date("last") or read_date("first")
-    if first is None or last is None:
-        raise Invalid("Say from which day on.")
     zone = closures.zone_of(practitioner_id=practitioner_id, location_id=location_id)
-    start = _instant(first, read_time("starts_at") or time.min, zone)
-    ends_at = read_time("ends_at")
-    end = _instant(last, ends_at, zone) if ends_at else clock.start_of_day(last + timedelta(days=1), zone)
+    start, end = read_days(zone)
     command = {"practitioner_id": practitioner_id, "location_id": location_id, "start": start, "end": end}
     return Wanted(command, kind, reason, zone)
-
-
-def _instant(day: date, at: time, zone: str) -> datetime:
-    return clock.to_instant(datetime.combine(day, at), zone)
-
-
-def _read_plan() -> list[dict[str, Any]]:
-    """What was chosen for each visit: "action-<id>", and for a move "to-<id>" as "<instant> <practitioner id>"."""
-    plan = []
-    for name, action in request.form.items():
-        if not name.startswith("action-") or (visit_id := read_uuid(name.removeprefix("action-"))) is None:
-            continue
-        if action not in ("keep", "move", "cancel"):
-            raise Invalid("Choose what becomes of each visit.")
-        item: dict[str, Any] = {"appointment_id": visit_id, "action": action}
-        if action == "move":
-            start, _, practitioner_id = request.form.get(f"to-{visit_id}", "").partition(" ")
-            item |= {"start": read_start(start, "UTC"), "practitioner_id": read_uuid(practitioner_id)}
-            if item["start"] is None or item["practitioner_id"] is None:
-                raise Invalid("Choose a time for each visit that is moved.")
-        plan.append(item)
-    return plan
-
-
-def _names() -> dict[UUID, str]:
-    """Of practitioners and locations."""
-    people = {each.id: each.name for each in directory.practitioners()}
-    return people | {each.id: each.name for each in directory.locations()}
-
-
-def _who(practitioner_id: UUID | None, location_id: UUID | None) -> str:
-    names = _names()
-    who = [names.get(key, "Somebody who has left") for key in (practitioner_id, location_id) if key]
-    return ", ".join(who) or "Everybody"
-
-
-def _zone(closure: Closure) -> str:
-    try:
-        return closures.zone_of(practitioner_id=closure.practitioner_id, location_id=closure.location_id)
-    except Invalid:  # of everybody, in several zones
-        return "UTC"

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 
 from server.admin import words
 from server.admin.reading import read_date, read_id, read_number, read_start, read_text
-from server.errors import DomainError, Invalid, NotVisible
+from server.errors import Conflict, DomainError, Invalid, NotVisible
 from server.models import Location, Patient
 from server.services import access, booking, directory, people, sessions, visits
 from server.services.booking import PatientBusy, RulesForbid, SlotTaken
@@ -75,6 +75,17 @@ def book_seat(session_id: UUID) -> Response | Page:
     return redirect(url_for("admin.show_session", session_id=session_id))
 
 
+def change_capacity(session_id: UUID) -> Response | Page:
+    """More or fewer places. When more are taken than that, the page again with whose places would have to go."""
+    capacity = read_number("capacity", most=MOST_PLACES)
+    try:
+        sessions.change_capacity(session_id, capacity=capacity, actor=current_actor())
+    except Conflict as refused:
+        return _session_page(session_id, refused=refused, too_few=capacity), refused.status
+    flash("The number of places is changed.", "success")
+    return redirect(url_for("admin.show_session", session_id=session_id))
+
+
 def cancel_session(session_id: UUID) -> Response | Page:
     """It and every place in it."""
     try:
@@ -122,14 +133,19 @@ def _session_page(
     searched: str = "",
     patients: Sequence[Patient] = (),
     refused: DomainError | None = None,
+    too_few: int | None = None,
 ) -> str:
     found = sessions.read_session(session_id)
     time = visits.read_visit(found.appointment.id, actor=current_actor())
+    seats = visits.seats_of(session_id, actor=current_actor())
+    last_booked = sorted(seats, key=lambda seat: (seat.created_at, seat.id))
     return render_template(
         "admin/show_session.html",
         session=found,
         time=time,
-        seats=visits.seats_of(session_id, actor=current_actor()),
+        seats=seats,
+        too_few=too_few,
+        without_place=[] if too_few is None else last_booked[too_few:],
         state_of=words.state_of,
         searched=searched,
         patients=patients,

@@ -1,6 +1,6 @@
 """Waiting for a time that is not free, or for an earlier one: join, leave, and answer an offer."""
 
-from datetime import time, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +14,11 @@ from server.services import offers, people, visits, waitlist
 from server.services.booking import PatientBusy, RulesForbid
 from server.services.offers import OfferOver
 from server.utils import clock
-from server.web.forms import read_date, read_uuid
+from server.web.forms import read_uuid
 from server.web.identity import current_actor
 from server.web.limits import booking_limit
+from server.web.wishes import as_asked, read_wishes
 
-# minutes -> how the page says it
-NOTICES = {120: "2 hours", 720: "12 hours", 1440: "1 day", 2880: "2 days", 10080: "1 week"}
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 Refused = tuple[str, int]
 
 
@@ -99,7 +97,7 @@ def waiting_of(patient_ids: list[UUID]) -> dict[UUID, list[WaitlistEntry]]:
 
 
 def _join(offer: Offer, visit: Appointment | None = None) -> Response | Refused:
-    wishes, errors = _read_wishes()
+    wishes, errors = read_wishes()
     actor = current_actor()
     if visit is not None:
         target: dict[str, Any] = {"appointment_id": visit.id}
@@ -120,28 +118,6 @@ def _join(offer: Offer, visit: Appointment | None = None) -> Response | Refused:
     return _back(entry.appointment_id)
 
 
-def _read_wishes() -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """The wishes of the form, and what cannot be read of it."""
-    form, errors = request.form, {}
-    wishes: dict[str, Any] = {
-        "practitioner_id": read_uuid(form.get("practitioner_id")),
-        "location_id": read_uuid(form.get("location_id")),
-        "weekdays": [int(day) for day in form.getlist("weekday") if day in ("1", "2", "3", "4", "5", "6", "7")],
-    }
-    for name in ("from_time", "until_time"):
-        try:
-            wishes[name] = time.fromisoformat(form[name]).replace(tzinfo=None) if form.get(name) else None
-        except ValueError:
-            errors[name] = ["Write a time of the day as 09:30."]
-    for name in ("from_on", "until_on"):
-        wishes[name] = read_date(form.get(name))
-        if form.get(name) and wishes[name] is None:
-            errors[name] = ["Write a day as 2026-12-31."]
-    notice = form.get("notice_minutes", "")
-    wishes["notice_minutes"] = int(notice) if notice.isdecimal() and int(notice) in NOTICES else waitlist.A_DAY
-    return wishes, errors
-
-
 def _join_page(offer: Offer, visit: Appointment | None = None, errors: dict[str, list[str]] | None = None) -> str:
     actor = current_actor()
     return render_template(
@@ -150,10 +126,7 @@ def _join_page(offer: Offer, visit: Appointment | None = None, errors: dict[str,
         visit=visit,
         patients=[who for who in people.patients_of(actor) if actor.may_for(who["id"], "book")],
         errors=errors or {},
-        form=request.form,
-        weekdays=list(enumerate(WEEKDAYS, 1)),
-        notices=NOTICES,
-        notice=request.form.get("notice_minutes", str(waitlist.A_DAY)),
+        asked=as_asked(),
     )
 
 

@@ -183,7 +183,8 @@ def appointment(appointment_id: UUID, *, actor: Actor, to: str) -> Appointment:
     if found is None:
         raise NotVisible("There is no such appointment, or it is not yours to see.")
     if not may_do(to, found, actor=actor):
-        raise NotAllowed(f"You may see this appointment, but not {to} it.")
+        what = "change" if to == "step" else to  # a step is a word of ours
+        raise NotAllowed(f"You may see this appointment, but not {what} it.")
     return found
 
 

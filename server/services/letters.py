@@ -5,7 +5,7 @@ never an empty place in a letter.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -28,7 +28,7 @@ from server.services.rules import OPEN
 from server.services.transaction import database_now
 from server.settings import Settings
 from server.utils import clock
-from server.utils.ical import appointment_calendar
+from server.utils.ical import Entry, appointment_calendar, series_calendar
 
 NO_ADDRESS = "The patient has no e-mail address."
 FOLDER = Path(__file__).parent.parent / "templates" / "email"
@@ -211,6 +211,7 @@ def _about_series(message: OutboxMessage, settings: Settings) -> Letter:
         start = clock.local(visit.start, zone)
         day = f"{start:%A}, {start.day} {start:%B %Y}"
         listed.append({"day": day, "time": f"{start:%H:%M}", "practitioner": visit.practitioner.name})
+    calendar, method = _calendar_of_series(message, visits, patient.email, settings)
     return _render(
         message.letter,
         to=patient.email,
@@ -223,7 +224,39 @@ def _about_series(message: OutboxMessage, settings: Settings) -> Letter:
         practitioner=one.practitioner.name,
         location=one.location,
         link=f"{settings.base_url}/visits",
+        calendar=calendar,
+        calendar_method=method,
     )
+
+
+def _calendar_of_series(
+    message: OutboxMessage, visits: Sequence[Appointment], reader: str, settings: Settings
+) -> tuple[str, str]:
+    """The calendar part of a letter about a series and its method: what is cancelled, when it tells of that, or what
+    is booked. What was only asked for is in nobody's calendar yet."""
+    ahead = [visit for visit in visits if visit.start > clock.now()]
+    is_cancel = any(visit.id == message.appointment_id and visit.status == Status.CANCELLED for visit in visits)
+    status, method, word = (
+        (Status.CANCELLED, "CANCEL", "CANCELLED") if is_cancel else (Status.BOOKED, "REQUEST", "CONFIRMED")
+    )
+    entries = [
+        Entry(
+            visit.id,
+            visit.start,
+            visit.end,
+            visit.location.time_zone,
+            visit.sequence,
+            visit.updated_at,
+            f"Visit at {settings.clinic_name}",
+            f"{visit.location.name}, {visit.location.address}".strip(", "),
+            word,
+        )
+        for visit in ahead
+        if visit.status == status
+    ]
+    if not entries:
+        return "", ""
+    return series_calendar(entries, organizer=settings.mail_sender, attendee=reader, method=method), method
 
 
 def _about_account(message: OutboxMessage, settings: Settings) -> Letter:

@@ -261,7 +261,7 @@ def change_capacity(session_id: UUID, *, capacity: int, actor: Actor) -> Session
         time = _locked(session_id)
         seats = _seats_of(session_id)
         if len(seats) > capacity:
-            raise Conflict(f"{len(seats)} places are taken already.")
+            raise Conflict(f"{len(seats)} {'place is' if len(seats) == 1 else 'places are'} taken already.")
         free = iter(sorted(set(range(1, capacity + 1)) - {seat.lane for seat in seats}))
         for seat in seats:
             if seat.lane > capacity:

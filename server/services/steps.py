@@ -8,7 +8,7 @@ from sqlalchemy import func, select, text, update
 from sqlalchemy.dialects.postgresql import Range
 
 from server.extensions import db
-from server.models import Appointment, HealthcareService, Status
+from server.models import Appointment, AuditEvent, HealthcareService, Status
 from server.services import access, freed, occupancy, rules
 from server.services.access import SYSTEM, Actor
 from server.services.booking import change, record, reload
@@ -131,8 +131,13 @@ def expire_requests() -> int:
 def mark_no_shows() -> int:
     """Booked visits whose service says after how many minutes somebody did not come; returns how many.
 
-    Anybody at the desk can undo it.
+    Anybody at the desk can undo it, and then it stays undone: what was a no-show once is not marked again.
     """
+    was_marked = select(AuditEvent.id).where(
+        AuditEvent.object_id == Appointment.id,
+        AuditEvent.action == "appointment.no-show",
+        AuditEvent.created_at >= func.lower(Appointment.during),  # of this time, not of one it was moved from
+    )
     late = func.lower(Appointment.during) + func.make_interval(0, 0, 0, 0, 0, HealthcareService.no_show_after_minutes)
     query = (
         select(Appointment.id)
@@ -142,6 +147,7 @@ def mark_no_shows() -> int:
             Appointment.patient_id.is_not(None),
             HealthcareService.no_show_after_minutes.is_not(None),
             late <= func.statement_timestamp(),
+            ~was_marked.exists(),
             func.upper(Appointment.during) > func.statement_timestamp() - timedelta(days=1),
         )
     )

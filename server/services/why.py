@@ -69,7 +69,7 @@ _BLOCKING = text(f"""
       FROM appointments a
      WHERE a.practitioner_id = :practitioner_id AND a.occupied && :occupied AND a.{OCCUPIES}
      UNION ALL
-    SELECT 'room', 'Appointment', a.id, a.during, a.status
+    SELECT DISTINCT 'room', 'Appointment', a.id, a.during, a.status
       FROM appointments a JOIN rooms r ON r.id IN (a.room_id, a.device_id)
      WHERE a.occupied && :occupied AND a.{OCCUPIES} AND r.location_id = :location_id
        AND (r.id = CAST(:room_id AS uuid) OR r.kind IN (:room_kind, :device_kind))

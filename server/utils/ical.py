@@ -84,16 +84,38 @@ def appointment_calendar(
         calendar.add("method", method)
     status = "CANCELLED" if cancelled else "CONFIRMED"
     event = _event(Entry(appointment_id, start, end, time_zone, sequence, changed_at, summary, place, status))
-    name, address = parseaddr(organizer)
-    organizer_address = vCalAddress(f"mailto:{address}")
-    organizer_address.params["cn"] = vText(name)
-    event["organizer"] = organizer_address
-    if attendee and method in ("REQUEST", "CANCEL"):
-        attendee_address = vCalAddress(f"mailto:{attendee}")
-        attendee_address.params["partstat"] = vText("ACCEPTED")
-        event.add("attendee", attendee_address, encode=False)
+    _invite(event, organizer=organizer, attendee=attendee if method in ("REQUEST", "CANCEL") else None)
     calendar.add_component(event)
     calendar.add_missing_timezones(
         first_date=start.date() - timedelta(days=366), last_date=end.date() + timedelta(days=366)
     )
     return calendar.to_ical().decode()
+
+
+def series_calendar(entries: Iterable[Entry], *, organizer: str, attendee: str, method: str) -> str:
+    """The calendar text of several visits, each an event of its own; the rest as for `appointment_calendar`."""
+    calendar = Calendar()
+    calendar.add("prodid", "-//Frontdesk//EN")
+    calendar.add("version", "2.0")
+    calendar.add("method", method)
+    days = set()
+    for entry in entries:
+        days |= {entry.start.date(), entry.end.date()}
+        event = _event(entry)
+        _invite(event, organizer=organizer, attendee=attendee)
+        calendar.add_component(event)
+    calendar.add_missing_timezones(
+        first_date=min(days) - timedelta(days=366), last_date=max(days) + timedelta(days=366)
+    )
+    return calendar.to_ical().decode()
+
+
+def _invite(event: Event, *, organizer: str, attendee: str | None) -> None:
+    name, address = parseaddr(organizer)
+    organizer_address = vCalAddress(f"mailto:{address}")
+    organizer_address.params["cn"] = vText(name)
+    event["organizer"] = organizer_address
+    if attendee:
+        attendee_address = vCalAddress(f"mailto:{attendee}")
+        attendee_address.params["partstat"] = vText("ACCEPTED")
+        event.add("attendee", attendee_address, encode=False)

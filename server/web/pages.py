@@ -1,6 +1,6 @@
 """What every template may use: times in a zone, the clinic's name, who is signed in."""
 
-from datetime import datetime
+from datetime import datetime, time, timedelta
 
 from flask import Flask
 
@@ -17,6 +17,7 @@ def init_app(app: Flask) -> None:
         time=show_time,
         day=show_day,
         day_and_time=show_day_and_time,
+        span=show_span,
         zone_name=show_zone,
         in_words=minutes_in_words,
         local=clock.local,
@@ -37,6 +38,18 @@ def show_day(instant: datetime, zone: str) -> str:
 
 def show_day_and_time(instant: datetime, zone: str) -> str:
     return f"{show_day(instant, zone)}, {show_time(instant, zone)}"
+
+
+def show_span(start: datetime, end: datetime, zone: str) -> str:
+    """From when to when: whole days as days, and within one day the day once."""
+    first, last = clock.local(start, zone), clock.local(end, zone)
+    if first.time() == last.time() == time.min:
+        until = show_day(end - timedelta(hours=1), zone)  # whatever the clocks do, an hour ago it was the day before
+        day = show_day(start, zone)
+        return f"{day}, all day" if until == day else f"{day} to {until}"
+    if first.date() == last.date():
+        return f"{show_day(start, zone)}, {first:%H:%M} to {last:%H:%M}"
+    return f"{show_day_and_time(start, zone)} to {show_day_and_time(end, zone)}"
 
 
 def show_zone(instant: datetime, zone: str) -> str:

@@ -2,7 +2,6 @@
 
 import email
 import email.policy
-import importlib.util
 import re
 from pathlib import Path
 
@@ -13,11 +12,10 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
 
+from tests.browser.looking import check
 from tests.running import LiveServer
 
 pytestmark = [pytest.mark.browser, pytest.mark.processes]
-# The wheel is only taken for the axe-core in it; its own driver is for another kind of browser control.
-AXE = Path(str(importlib.util.find_spec("axe_playwright_python").origin)).parent / "axe.min.js"  # type: ignore[union-attr]
 PASSWORD = "three quiet green apples"
 
 
@@ -48,23 +46,6 @@ def _go(browser: Chrome, element: WebElement) -> None:
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
     element.click()
     WebDriverWait(browser, 10).until(lambda _: browser.find_element(By.TAG_NAME, "html") != page)
-
-
-def check(browser: Chrome) -> None:
-    """Nothing serious or critical for axe, and nothing to scroll sideways on a small phone."""
-    browser.execute_script(AXE.read_text(encoding="utf-8"))
-    found = browser.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
-    bad = [
-        (rule["id"], rule["help"], [node["html"] for node in rule["nodes"]])
-        for rule in found["violations"]
-        if rule["impact"] in ("serious", "critical")
-    ]
-    assert not bad, f"{browser.current_url}: {bad}"
-    size = {"width": 360, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    width = browser.execute_script("return document.documentElement.scrollWidth")
-    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-    assert width <= 360, f"{browser.current_url} is {width} wide"
 
 
 def confirm_link(letters: list[Path], address: str) -> str:

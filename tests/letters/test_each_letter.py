@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 from server.extensions import db
 from server.jobs.letters import send_due
 from server.models import Appointment, ClinicSettings, OutboxMessage, User, WaitlistOffer
-from server.services import booking, letters, offers, outbox, reminders, series, steps, waitlist
+from server.services import booking, letters, offers, outbox, reminders, series, series_moves, steps, waitlist
 from server.services.letters import COMPOSERS, Letter
 from server.services.series import Scope
 from server.services.transaction import atomic
@@ -215,6 +215,63 @@ def test_an_offer_that_was_answered_is_not_sent_any_more(compose: Compose, app: 
     getattr(offers, answer)(message.offer_id, actor=cast.ana.actor)
     with pytest.raises(outbox.NoLongerTrue):
         letters.compose(message.id, settings=app.config["FRONTDESK"])
+
+
+def book_three(cast: Cast) -> series.Series:
+    plan = series.book_series(
+        service_id=cast.checkup_id,
+        practitioner_id=cast.dr_cho.practitioner_id,
+        start=cast.at(9),
+        every_n_weeks=1,
+        count=3,
+        actor=cast.ana.actor,
+    )
+    assert plan.id
+    return series.read_series(plan.id, actor=cast.ana.actor)
+
+
+def calendar_of(app: Flask, letter: str) -> tuple[Letter, dict[str, Any]]:
+    """The newest such letter, and its events by UID."""
+    newest = select(OutboxMessage.id).where(OutboxMessage.letter == letter).order_by(OutboxMessage.id.desc())
+    composed = letters.compose(db.session.scalars(newest).first(), settings=app.config["FRONTDESK"])
+    calendar = Calendar.from_ical(composed.calendar)
+    assert calendar["METHOD"] == composed.calendar_method
+    assert [zone["TZID"] for zone in calendar.timezones] == [ZONE]
+    for event in calendar.events:
+        assert event["ATTENDEE"] == "mailto:ana@example.com"
+        assert event["ORGANIZER"] == "mailto:frontdesk@localhost"
+        assert event["SUMMARY"] == "Visit at Frontdesk"
+    return composed, {str(event["UID"]): event for event in calendar.events}
+
+
+def test_a_series_letter_puts_each_visit_into_the_calendar_and_takes_it_out_again(app: Flask, cast: Cast) -> None:
+    made = book_three(cast)
+    uids = [f"{visit.id}@frontdesk" for visit in made.visits]
+    composed, events = calendar_of(app, "series-booked")
+    assert (composed.calendar_method, sorted(events)) == ("REQUEST", sorted(uids))
+    assert [events[uid].start for uid in uids] == [visit.start for visit in made.visits]
+    assert {int(event["SEQUENCE"]) for event in events.values()} == {0}
+
+    moved = series_moves.move_series(
+        made.id, scope=Scope.ALL, appointment_id=made.visits[0].id, start=cast.at(14), actor=cast.ana.actor
+    )
+    assert moved.is_free
+    composed, events = calendar_of(app, "series-changed")
+    assert (composed.calendar_method, sorted(events)) == ("REQUEST", sorted(uids))
+    assert {int(event["SEQUENCE"]) for event in events.values()} == {1}
+    assert events[uids[0]].start == cast.at(14)
+
+    series.cancel_series(made.id, scope=Scope.FOLLOWING, appointment_id=made.visits[1].id, actor=cast.ana.actor)
+    composed, events = calendar_of(app, "series-changed")
+    assert (composed.calendar_method, sorted(events)) == ("CANCEL", sorted(uids[1:])), "the first one stays"
+    assert {str(event["STATUS"]) for event in events.values()} == {"CANCELLED"}
+    assert {int(event["SEQUENCE"]) for event in events.values()} == {2}
+
+
+def test_a_series_that_is_only_asked_for_is_in_nobodys_calendar(compose: Compose, cast: Cast) -> None:
+    cast.checkup.needs_approval = True
+    composed = compose("series-booked")
+    assert (composed.calendar, composed.calendar_method) == ("", "")
 
 
 @pytest.mark.parametrize("letter", ["account-confirm", "account-exists"])

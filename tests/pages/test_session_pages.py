@@ -138,3 +138,24 @@ def create_patient_id() -> Any:
     patient = create_patient()
     db.session.commit()
     return patient.id
+
+
+def test_dana_makes_room_for_more_and_never_for_fewer_than_come(
+    cast: Cast, page_client: Pages, session: Session
+) -> None:
+    for person in (cast.ana, cast.bea):
+        sessions.book_seat(session.id, actor=person.actor)
+    page = page_client(cast.dana).get(f"/admin/sessions/{session.id}", status=200)
+    page.post(f"/admin/sessions/{session.id}/capacity", capacity=1, status=409)
+    assert page.says("2 places are taken already.")
+    assert page.says("With 1 there would be no place for whoever booked last: Bea Torres")
+    assert page.says("2 of 2 places are taken")
+    for wrong in ("0", "501", "many", ""):
+        page.post(f"/admin/sessions/{session.id}/capacity", capacity=wrong, status=422)
+        page.get(f"/admin/sessions/{session.id}", status=200)
+    page.post(f"/admin/sessions/{session.id}/capacity", capacity=5, status=302)
+    page.get(f"/admin/sessions/{session.id}", status=200)
+    assert page.says("2 of 5 places are taken")
+    page_client(cast.dr_cho).get("/admin", follow=True).post(
+        f"/admin/sessions/{session.id}/capacity", capacity=4, status=403
+    )

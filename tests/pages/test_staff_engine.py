@@ -89,3 +89,24 @@ def test_a_class_is_one_card_with_its_places(cast: Cast, page_client: Pages) -> 
     page.get(f"/admin/appointments/{seat.id}", status=200)
     page.get(f"/admin/appointments/{session.appointment.id}", status=200)
     assert page.says("Group session")
+
+
+def test_dana_finds_every_request_on_whatever_day_and_answers_it(cast: Cast, page_client: Pages) -> None:
+    page = page_client(cast.dana).get(board(cast), status=200)
+    assert 'href="/admin/requests"' in page.text
+    cast.checkup.needs_approval = True
+    db.session.commit()
+    asked = booking.book_appointment(
+        service_id=cast.checkup_id,
+        practitioner_id=cast.dr_cho.practitioner_id,
+        start=cast.at(9, weeks=4),
+        actor=cast.ana.actor,
+    )
+    page.get("/admin/requests", status=200)
+    assert page.says("Ana Silva")
+    page.get(f"/admin/appointments/{asked.id}", status=200)
+    page.post(f"/admin/appointments/{asked.id}/approve", if_version=asked.version, status=302)
+    assert page.get("/admin/requests", status=200).says("Nobody waits for an answer.")
+    other = page_client(cast.dr_diaz).get("/admin/requests", status=200)
+    assert not other.says("Ana Silva"), "of another practitioner"
+    page_client(cast.ana).get("/admin/requests", status=403)

@@ -7,9 +7,19 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy.dialects.postgresql import Range
 
 from server.extensions import db
-from server.models import Appointment, Closure, HealthcareService, Location, Patient, Practitioner, Schedule
+from server.models import (
+    Appointment,
+    Closure,
+    ExternalCalendar,
+    HealthcareService,
+    Location,
+    Patient,
+    Practitioner,
+    Schedule,
+)
 from server.services import booking, carrying_out
 from server.utils import clock
 from tests.cast import ZONE, Cast, Person
@@ -127,6 +137,59 @@ def test_what_failed_is_listed_and_decided_anew(cast: Cast, page_client: Pages, 
     assert page.says("3 of 3 done.")
     page.post(f"{where}/remove", if_version=2, status=302)
     assert db.session.query(Closure).count() == 0
+
+
+def test_dana_changes_the_days_and_decides_about_who_is_newly_in_the_way(
+    cast: Cast, page_client: Pages, visits: list[UUID]
+) -> None:
+    page = page_client(cast.dana).get("/admin/leave/new", status=200)
+    page.post("/admin/leave/plan", **tuesday(cast) | {"starts_at": "13:00"}, status=200)
+    page.post("/admin/leave", **plan_on(page), status=302)
+    where = page.location
+    page.get(where, status=200)
+    assert page.says("Change the dates")
+    page.get(f"{where}/change", status=200)
+    first = {field.get("name"): field.get("value") for field in page.all("input")}
+    assert (first["first"], first["last"], first["starts_at"], first["ends_at"]) == (
+        str(cast.day()),
+        str(cast.day()),
+        "13:00",
+        "",
+    )
+    change = {
+        name: first[name] for name in ("last", "reason", "if_version")
+    } | {"first": cast.day(), "starts_at": "09:15", "ends_at": "15:00"}  # fmt: skip
+    page.post(f"{where}/change/plan", **change | {"last": "2020-01-01"}, status=422)
+    page.post(f"{where}/change/plan", **change, status=200)
+    assert page.says("3 visits are newly in the way"), "the one that begins at nine lasts until half past"
+    assert page.says("Free again:")
+    chosen = plan_on(page)
+    left_out = {name: value for name, value in chosen.items() if str(visits[0]) not in name}
+    page.post(f"{where}/change", **left_out, status=409)
+    assert page.says("1 visit is in the way and not in the plan.")
+    assert db.session.query(Closure).one().version == 1
+    page.post(f"{where}/change", **chosen, status=302)
+    carrying_out.carry_out_due()
+    page.get(where, status=200)
+    assert page.says("3 of 3 done.")
+    page.post(f"{where}/change", **chosen, status=302)
+    assert page.get(where).says("has changed since you read it")
+
+
+def test_nobody_else_changes_the_days(cast: Cast, page_client: Pages) -> None:
+    practitioner_id, during = cast.dr_cho.practitioner_id, Range(cast.at(9), cast.at(10), bounds="[)")
+    elsewhere = ExternalCalendar(practitioner_id=practitioner_id, url="https://example.com/basic.ics")
+    db.session.add(elsewhere)
+    db.session.flush()
+    own = Closure(practitioner_id=practitioner_id, during=during, kind="leave")
+    external = Closure(
+        practitioner_id=practitioner_id, during=during, kind="external", external_calendar_id=elsewhere.id
+    )
+    db.session.add_all([own, external])
+    db.session.commit()
+    page_client(cast.dr_cho).get(f"/admin/leave/{own.id}/change", status=403)
+    dana = page_client(cast.dana).get(f"/admin/leave/{external.id}/change", status=409)
+    assert dana.says("is changed there")
 
 
 def test_wrong_leave_is_refused_with_a_sentence(cast: Cast, page_client: Pages) -> None:

@@ -178,3 +178,53 @@ def test_the_desk_is_for_the_desk(cast: Cast, page_client: Pages) -> None:
     page = page_client(cast.dr_cho).get("/admin", follow=True, status=200)
     assert not page.says("Waitlist")
     page.get("/admin/waitlist", status=403)
+
+
+def test_dana_puts_bea_on_the_list_who_has_no_visit(cast: Cast, page_client: Pages) -> None:
+    page = page_client(cast.dana).get("/admin/waitlist", status=200)
+    assert page.says("Put somebody on the list")
+    page.get("/admin/waitlist/join", status=200)
+    page.post("/admin/waitlist/join/find-patient", name="Torres", status=200)
+    assert f"/admin/waitlist/join?patient={cast.bea.patient_id}" in page.text
+    page.get(f"/admin/waitlist/join?patient={cast.bea.patient_id}&service={cast.checkup_id}", status=200)
+    wishes = {
+        "patient": cast.bea.patient_id,
+        "service": cast.checkup_id,
+        "practitioner_id": cast.dr_cho.practitioner_id,
+        "location_id": cast.location_id,
+        "weekday": 3,
+        "from_time": "13:00",
+        "until_time": "16:00",
+        "notice_minutes": 2880,
+    }
+    page.post("/admin/waitlist/join", **{**wishes, "until_time": "12:00"}, status=422)
+    assert page.says("The later time of the day must be after the earlier one.")
+    page.post("/admin/waitlist/join", **wishes, status=302)
+    entry = db.session.scalars(select(WaitlistEntry)).one()
+    assert (entry.patient_id, entry.appointment_id, entry.weekdays) == (cast.bea.patient_id, None, [3])
+    page.get("/admin/waitlist", status=200)
+    assert page.says("Bea Torres is on the waitlist.")
+    assert page.says("Dr Min Cho, Riverside, on Wed, 13:00–16:00, at least 2 days ahead")
+    page.get(f"/admin/waitlist/join?patient={cast.bea.patient_id}&service={cast.checkup_id}", status=200)
+    page.post("/admin/waitlist/join", **wishes, status=409)
+    assert page.says("on the waitlist for this service already")
+
+
+def test_dana_lets_ana_wait_for_something_earlier_than_her_visit(cast: Cast, page_client: Pages) -> None:
+    visit = book(cast, cast.ana, weeks=3)
+    page = page_client(cast.dana).get(f"/admin/appointments/{visit.id}", status=200)
+    assert f"/admin/waitlist/join?visit={visit.id}" in page.text
+    page.get(f"/admin/waitlist/join?visit={visit.id}", status=200)
+    assert page.says("Ana Silva keeps")
+    page.post("/admin/waitlist/join", visit=visit.id, status=302)
+    assert db.session.scalars(select(WaitlistEntry.appointment_id)).one() == visit.id
+
+
+def test_joining_at_the_desk_is_for_the_desk(cast: Cast, page_client: Pages) -> None:
+    page_client(cast.ana).get("/admin/waitlist/join", status=403)
+    page_client(cast.dr_cho).get("/admin/waitlist/join", status=403)
+    page = page_client(cast.dana).get("/admin/waitlist/join", status=200)
+    page.post("/admin/waitlist/join", patient=cast.bea.patient_id, status=422)
+    page.post("/admin/waitlist/join", patient=cast.checkup_id, status=404)
+    assert page.says("The day"), "an error on a staff page keeps the way back to the staff's pages"
+    assert "nav-wide" in page.text

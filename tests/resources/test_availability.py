@@ -201,6 +201,27 @@ def test_busy_and_buffer(api_client: Api, cast: Cast) -> None:
     assert why(api_client, cast, cast.at(10, 30), service_id=cast.physio_id) == ["buffer"]
 
 
+def test_staff_read_what_is_in_the_way(api_client: Api, cast: Cast) -> None:
+    visit = create_appointment(
+        cast.patient(cast.ana), cast.practitioner(cast.dr_cho), cast.location, cast.checkup, cast.at(10)
+    )
+    create_closure(cast.at(14), cast.at(16), reason="Funeral of an aunt")
+    db.session.commit()
+    ask = {"service_id": cast.checkup_id, "practitioner_id": cast.dr_cho.practitioner_id}
+    for start, kind, state in ((cast.at(10), "Appointment", "booked"), (cast.at(14), "Closure", "block")):
+        query = {**ask, "start": start.isoformat()}
+        answer = api_client(cast.dana).get("/availability/why", query_string=query)
+        assert answer.status_code == 200, answer.text
+        (blocking,) = answer.json["reasons"][0]["blocking"]
+        assert (blocking["type"], blocking["state"]) == (kind, state)
+        assert datetime.fromisoformat(blocking["start"]) == start
+        assert kind == "Closure" or blocking["id"] == str(visit.id)
+        for person in (cast.ana, None):
+            public = api_client(person).get("/availability/why", query_string=query)
+            assert "blocking" not in public.text
+            assert "Funeral" not in public.text
+
+
 def test_room(api_client: Api, cast: Cast) -> None:
     room, scan = create_room(cast.location), create_service(name="Scan")
     for person in (cast.dr_cho, cast.dr_diaz):

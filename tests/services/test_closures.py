@@ -306,6 +306,23 @@ def test_longer_leave_asks_about_those_who_are_newly_in_the_way_only(cast: Cast,
         closures.change_closure(made.id, {"reason": "x"}, if_version=1, actor=cast.dana.actor)
 
 
+def test_who_was_moved_into_what_the_leave_covers_later_is_asked_about_again(cast: Cast) -> None:
+    one = visit(cast, cast.at(9), db.session.get_one(Patient, cast.ana.patient_id))
+    db.session.commit()
+    move = {"appointment_id": one.id, "action": "move", "start": cast.at(9, weekday=3)}
+    made = closures.create_closure(**leave(cast), plan=[move])
+    assert carrying_out.carry_out_due() == 1
+    assert stranded.list_stranded(actor=cast.dana.actor)[0] == []
+    longer = {"end": leave(cast, days=2)["end"]}
+    assert [each.appointment.id for each in closures.preview_change(made.id, longer, actor=cast.dana.actor)] == [one.id]
+    with pytest.raises(PlanIncomplete):
+        closures.change_closure(made.id, longer, if_version=None, actor=cast.dana.actor)
+    keep = [{"appointment_id": one.id, "action": "keep"}]
+    closures.change_closure(made.id, longer, plan=keep, if_version=None, actor=cast.dana.actor)
+    assert stranded.list_stranded(actor=cast.dana.actor)[0] == []
+    assert closures.read_progress(made.id, actor=cast.dana.actor).in_the_way == []
+
+
 @pytest.fixture
 def somebody_waits(cast: Cast) -> None:
     db.session.add(WaitlistEntry(patient_id=cast.bea.patient_id, service_id=cast.checkup_id, status="waiting"))

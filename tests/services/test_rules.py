@@ -234,6 +234,7 @@ def test_a_no_show_is_marked_only_where_the_clinic_said_so_and_can_be_undone(cas
     assert steps.no_shows_of(cast.ana.patient_id, since=clock.now() - timedelta(days=365)) == 1
     undone = steps.take_step(visit.id, step="undo", actor=cast.dana.actor)
     assert undone.status == "booked"
+    assert steps.mark_no_shows() == 0, "the desk knows better than the rule"
 
 
 def test_a_visit_that_ends_early_frees_the_rest_when_the_service_says_so(cast: Cast, change) -> None:

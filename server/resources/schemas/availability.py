@@ -44,8 +44,8 @@ class WhyQuerySchema(StrictSchema):
 class BlockingSchema(Schema):
     type = fields.String(required=True, metadata={"example": "Appointment"})
     id = fields.UUID(required=True)
-    start = Instant(metadata={"example": "2026-12-01T09:00:00Z"})
-    end = Instant(metadata={"example": "2026-12-01T09:30:00Z"})
+    start = fields.String(metadata={"format": "date-time", "example": "2026-12-01T09:00:00Z"})
+    end = fields.String(metadata={"format": "date-time", "example": "2026-12-01T09:30:00Z"})
     state = fields.String(metadata={"example": "booked"})
 
 
