@@ -16,7 +16,7 @@ from server.models import (
     OutboxMessage,
     WaitlistOffer,
 )
-from server.services import booking, occupancy, offers, waitlist
+from server.services import booking, occupancy, offers, steps, waitlist
 from server.services.booking import PatientBusy
 from server.services.offers import OfferOver
 from tests.bars.live_clinic import all_at_once
@@ -192,6 +192,17 @@ def test_when_the_clinic_cancels_ana_still_waits_and_gets_a_new_visit(cast: Cast
     offer = offers.accept_offer(the_offer().id, actor=cast.ana.actor)
     assert visit_now(offer.entry.appointment_id).start == cast.at(10)
     assert visit_now(later.id).status == "cancelled"
+
+
+def test_when_the_clinic_declines_her_request_ana_may_still_take_the_offer(cast: Cast) -> None:
+    db.session.execute(text("UPDATE healthcare_services SET needs_approval = true"))
+    db.session.commit()
+    later = book(cast, cast.ana, cast.at(9, weeks=2))
+    waits(cast, cast.ana, appointment_id=later.id)
+    frees(cast, full(cast))
+    steps.decline_request(later.id, actor=cast.dana.actor)
+    offer = offers.accept_offer(the_offer().id, actor=cast.ana.actor)
+    assert visit_now(offer.entry.appointment_id).start == cast.at(10)
 
 
 def test_ana_who_moved_her_visit_forward_herself_is_not_moved_back(cast: Cast) -> None:
