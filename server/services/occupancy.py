@@ -17,7 +17,7 @@ from server.extensions import db
 from server.models import Appointment, Status
 from server.services import audit, availability, outbox, reminders
 from server.services.access import Actor
-from server.services.transaction import EXCLUSION_VIOLATION, atomic, sqlstate
+from server.services.transaction import EXCLUSION_VIOLATION, atomic, retried, sqlstate
 from server.utils.tokens import new_id
 
 ALTERNATIVES = 3
@@ -182,6 +182,7 @@ def free_expired_holds_near(wanted: Row[Any] | Appointment, patient_id: UUID | N
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
+@retried
 def free_expired_holds() -> int:
     """Delete the holds whose time is over; returns how many. Conflicts do the same on the spot."""
     with atomic():
