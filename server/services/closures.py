@@ -196,8 +196,8 @@ def read_progress(closure_id: UUID, *, actor: Actor) -> Progress:
             .order_by(ClosurePlanItem.id)
             .execution_options(populate_existing=True)
         ).all()
-        settled = {item.appointment_id for item in items if item.state == "done" and item.action == "keep"}
-        left = [each for each in stranded.in_the_way_of(found) if each.id not in settled]
+        kept = {item.appointment_id for item in items if item.action == "keep"}
+        left = [each for each in stranded.in_the_way_of(found) if each.id not in kept]
         if not actor.may("read"):
             left = [each for each in left if each.practitioner_id == actor.practitioner_id]
         audit.record("closure.read", actor=actor, object_type="Closure", object_id=found.id)
@@ -285,12 +285,12 @@ def _check_whose(practitioner_id: UUID | None, location_id: UUID | None) -> None
 
 
 def _unsettled(closure: Closure, during: Range[datetime]) -> list[Appointment]:
-    """Visits in the way for which nothing is decided, or what was decided failed, or came back into the way since."""
-    is_kept = (ClosurePlanItem.state == "done") & (ClosurePlanItem.action == "keep")
+    """Visits in the way for which nothing is decided, or what was decided failed or was no use."""
     settled = set(
         db.session.scalars(
             select(ClosurePlanItem.appointment_id).where(
-                ClosurePlanItem.closure_id == closure.id, is_kept | (ClosurePlanItem.state == "waiting")
+                ClosurePlanItem.closure_id == closure.id,
+                (ClosurePlanItem.state == "waiting") | (ClosurePlanItem.action == "keep"),
             )
         )
     )

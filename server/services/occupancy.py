@@ -20,7 +20,7 @@ from server.services import audit, availability, outbox, reminders
 from server.services.access import Actor
 from server.services.availability import Found
 from server.services.statements import Statement
-from server.services.transaction import EXCLUSION_VIOLATION, atomic, sqlstate
+from server.services.transaction import EXCLUSION_VIOLATION, atomic, retried, sqlstate
 from server.utils.tokens import new_id
 
 ALTERNATIVES = 3
@@ -268,6 +268,7 @@ def free_expired_holds_near(wanted: Found, patient_id: UUID | None) -> bool:
     return bool(result.rowcount)  # type: ignore[attr-defined]
 
 
+@retried
 def free_expired_holds() -> int:
     """Delete the holds whose time is over; returns how many. Conflicts do the same on the spot."""
     with atomic():

@@ -106,6 +106,7 @@ def decline_offer(offer_id: UUID, *, actor: Actor) -> WaitlistOffer:
         return _fetch(offer_id, actor=actor)
 
 
+@retried
 def expire_offers() -> int:
     """End what was not answered in time, and what makes no sense any more; returns how many offers ended.
 

@@ -152,8 +152,9 @@ def book_seat(
         patient_id = access.patient_id_for(patient_id, actor=actor, to="book")
         if override_reason:
             access.demand("override", actor=actor)
-        session = read_session(session_id)
-        time = session.appointment
+        time = _kept(session_id)
+        if time is None:
+            raise NotVisible("There is no such group session.")
         if time.status != Status.BOOKED:
             raise rules.WrongState("This group session is cancelled.", state=str(time.status))
         found = _facts(time)
@@ -190,7 +191,9 @@ def hold_seat(session_id: UUID, *, patient_id: UUID, owner_id: UUID, minutes: in
 
     `ignore_id`: the visit that it would replace.
     """
-    time = read_session(session_id).appointment
+    time = _kept(session_id, skip_locked=True)
+    if time is None or time.status != Status.BOOKED:  # its seats are changed at this moment
+        return None
     found = _facts(time)
     try:
         rules.check_seat(
@@ -207,6 +210,13 @@ def hold_seat(session_id: UUID, *, patient_id: UUID, owner_id: UUID, minutes: in
         actor=SYSTEM,
         action="hold.made",
     )
+
+
+def demand_seat(seat: Appointment) -> None:
+    """A seat that was given up may be taken again: its session takes place and has that many. Raises SlotTaken."""
+    time = _kept(cast(UUID, seat.session_id))
+    if time is None or time.status != Status.BOOKED or seat.lane > cast(int, time.capacity):
+        raise booking.SlotTaken("This place in the group is gone.", alternatives=[])
 
 
 def _facts(time: Appointment) -> Found:
@@ -283,6 +293,7 @@ def cancel_session(session_id: UUID, *, actor: Actor, reason: str = "") -> Sessi
         wishes.take_back_seats(session_id)
         for each in [*_seats_of(session_id), time]:
             booking.change(each, status=Status.CANCELLED, cancel_reason=reason, sequence=Appointment.sequence + 1)
+            wishes.after_cancel(each, by_clinic=True)
             booking.record(each, "cancelled", actor=actor, letter="appointment-cancelled")
         freed.by_appointment(time, cause="cancelled")
         return read_session(session_id)
@@ -315,6 +326,16 @@ def _locked(session_id: UUID) -> Appointment:
     if found is None:
         raise NotVisible("There is no such group session.")
     return found
+
+
+def _kept(session_id: UUID, *, skip_locked: bool = False) -> Appointment | None:
+    """The time of a session, neither cancelled nor given fewer seats before this transaction ends; others may book."""
+    return db.session.scalars(
+        select(Appointment)
+        .where(_IS_SESSION, Appointment.session_id == session_id)
+        .with_for_update(read=True, skip_locked=skip_locked)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
 
 
 def _seats_of(session_id: UUID) -> Sequence[Appointment]:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import Range
 
 from server.extensions import db
 from server.models import Appointment, AuditEvent, HealthcareService, Status
-from server.services import access, freed, occupancy, rules
+from server.services import access, freed, occupancy, rules, sessions, wishes
 from server.services.access import SYSTEM, Actor
 from server.services.booking import change, record, reload
 from server.services.occupancy import SlotTaken
@@ -36,6 +36,8 @@ def take_step(appointment_id: UUID, *, step: str, actor: Actor, if_version: int 
         if stepped.is_session or (step == "start" and stepped.started_at is not None):
             allowed = frozenset()
         rules.demand_state(stepped, allowed, step)
+        if stepped.session_id is not None and stepped.status == Status.NOSHOW:
+            sessions.demand_seat(stepped)
         values = _undone(stepped) if step == "undo" else _done(stepped, step)
         values |= {"version": Appointment.version + 1, "updated_at": func.clock_timestamp()}
         taken = update(Appointment).where(Appointment.id == stepped.id).values(**values)
@@ -114,6 +116,7 @@ def _request(appointment_id: UUID, *, actor: Actor, if_version: int | None) -> A
 
 def _turn_down(asked: Appointment, *, reason: str, actor: Actor, what: str) -> None:
     change(asked, status=Status.CANCELLED, answer_by=None, cancel_reason=reason, sequence=Appointment.sequence + 1)
+    wishes.after_cancel(asked, by_clinic=True)
     freed.by_appointment(asked, cause="cancelled")
     record(asked, what, actor=actor, letter=f"appointment-{what}")
 

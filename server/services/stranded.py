@@ -26,7 +26,8 @@ AHEAD = (Appointment.status.in_(OPEN), func.statement_timestamp() < START, Appoi
 _AHEAD = "a.status IN ('pending', 'booked') AND lower(a.during) > statement_timestamp() AND a.lane <= 0"
 _OUTSIDE = f"NOT EXISTS (SELECT FROM ({HOURS_OF_APPOINTMENT}) AS h WHERE h.hours @> a.during)"
 
-# What staff have put there on purpose, with a reason, is not stranded; what a plan keeps neither.
+# What staff have put there on purpose, with a reason, is not stranded, nor what a plan keeps. Any other plan that was
+# carried out took the visit out of the way; if it is in the way again (a no-show taken back), it is stranded again.
 _STRANDED = text(f"""
     SELECT a.id, coalesce(shut.kind, 'hours') AS cause, shut.id AS closure_id, shut.state, shut.detail
       FROM appointments a
@@ -37,7 +38,7 @@ _STRANDED = text(f"""
          WHERE c.during && a.during
            AND (c.practitioner_id IS NULL OR c.practitioner_id = a.practitioner_id)
            AND (c.location_id IS NULL OR c.location_id = a.location_id)
-           AND (i.state = 'done' AND i.action = 'keep') IS NOT TRUE
+           AND i.action IS DISTINCT FROM 'keep'
            AND NOT (a.override_reason <> '' AND a.created_at > c.created_at)
          ORDER BY c.kind = 'external', c.id LIMIT 1) AS shut ON true
      WHERE {_AHEAD}

@@ -31,6 +31,7 @@ from server.services import (
     openings,
     public_holidays,
     sessions,
+    steps,
     stranded,
 )
 from server.services.closures import PlanIncomplete
@@ -414,3 +415,27 @@ def test_staff_see_what_a_practitioner_would_be_stranded_by(cast: Cast, who: str
     at_night.override_reason = "She works in shifts."
     db.session.flush()
     assert len(stranded.list_stranded(actor=cast.dana.actor)[0]) == 1
+
+
+def test_a_visit_that_is_in_the_way_again_is_on_the_list_again(cast: Cast) -> None:
+    anas = visit(cast, cast.at(9), cast.patient(cast.ana))
+    steps.take_step(anas.id, step="no-show", actor=cast.dana.actor)  # by mistake, and taken back too late
+    made = closures.create_closure(**leave(cast))
+    assert stranded.list_stranded(actor=cast.dana.actor)[0] == []
+    steps.take_step(anas.id, step="undo", actor=cast.dana.actor)
+    assert [each.appointment.id for each in stranded.list_stranded(actor=cast.dana.actor)[0]] == [anas.id]
+    closures.delete_closure(made.id, actor=cast.dana.actor)
+
+
+def test_a_visit_that_was_not_in_the_way_for_a_moment_is_not_forgotten(cast: Cast) -> None:
+    anas = visit(cast, cast.at(9), cast.patient(cast.ana))
+    made = closures.create_closure(**leave(cast), plan=[{"appointment_id": anas.id, "action": "cancel"}])
+    steps.take_step(anas.id, step="no-show", actor=cast.dana.actor)
+    carrying_out.carry_out_due()  # not in the way any more
+    steps.take_step(anas.id, step="undo", actor=cast.dana.actor)
+    assert [each.appointment.id for each in stranded.list_stranded(actor=cast.dana.actor)[0]] == [anas.id]
+    assert [each.id for each in closures.read_progress(made.id, actor=cast.dana.actor).in_the_way] == [anas.id]
+    plan = [{"appointment_id": anas.id, "action": "cancel"}]
+    closures.change_closure(made.id, {}, plan=plan, if_version=None, actor=cast.dana.actor)
+    carrying_out.carry_out_due()
+    assert db.session.get_one(Appointment, anas.id, populate_existing=True).status == "cancelled"

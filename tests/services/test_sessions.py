@@ -12,9 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from server.errors import Conflict, DomainError, Invalid, NotAllowed
 from server.extensions import db
 from server.models import Appointment, OutboxMessage
-from server.services import access, booking, sessions, steps
+from server.services import access, booking, sessions, steps, waitlist
 from server.services.booking import PatientBusy, RulesForbid, SlotTaken
 from server.services.sessions import Session, SessionFull
+from server.services.transaction import atomic
+from tests.bars.live_clinic import eventually
 from tests.cast import Cast, Person
 from tests.factories import create_patient, create_schedule, create_service, create_user
 
@@ -170,3 +172,49 @@ def test_A6_twenty_at_once_for_eight_places_are_eight(app: Flask, cast: Cast) ->
     assert outcomes == {"booked": 8, "session-full": 12}
     seats = db.session.scalars(select(Appointment.lane).where(Appointment.lane > 0)).all()
     assert sorted(seats) == list(range(1, 9))
+
+
+@pytest.mark.parametrize("what", ["cancelled", "made smaller"])
+def test_a_no_show_is_not_taken_back_into_a_place_that_is_gone(cast: Cast, back_class: Any, what: str) -> None:
+    session = plan(cast, back_class)
+    seats = [seat(session, who) for who in (cast.ana, cast.bea)]
+    missed = max(seats, key=lambda each: each.lane)
+    steps.take_step(missed.id, step="no-show", actor=cast.dana.actor)
+    if what == "cancelled":
+        sessions.cancel_session(session.id, actor=cast.dana.actor)
+    else:
+        sessions.change_capacity(session.id, capacity=1, actor=cast.dana.actor)
+    with pytest.raises(SlotTaken):
+        steps.take_step(missed.id, step="undo", actor=cast.dana.actor)
+
+
+def test_ana_whose_class_is_cancelled_may_take_what_she_is_offered_instead(cast: Cast, back_class: Any) -> None:
+    session = plan(cast, back_class)
+    entry = waitlist.join(appointment_id=seat(session, cast.ana).id, actor=cast.ana.actor)
+    sessions.cancel_session(session.id, actor=cast.dana.actor)
+    assert waitlist.read(entry.id, actor=cast.ana.actor).appointment_id is None
+
+
+@pytest.mark.real_commits
+def test_nobody_books_into_a_class_while_it_is_being_cancelled(app: Flask, cast: Cast) -> None:
+    service = create_service(name="Vaccination hour", duration_minutes=60, capacity=8)
+    create_schedule(cast.practitioner(cast.dr_cho), cast.location, service)
+    db.session.commit()
+    session_id, ana, dana = plan(cast, service).id, cast.ana.actor, cast.dana.actor
+
+    def take() -> str:
+        with app.app_context():
+            try:
+                return sessions.book_seat(session_id, actor=ana).status
+            except DomainError as refusal:
+                return refusal.slug
+
+    def waits() -> bool:
+        return bool(db.session.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")))
+
+    with ThreadPoolExecutor(1) as pool:
+        with atomic():
+            sessions.cancel_session(session_id, actor=dana)
+            taking = pool.submit(take)
+            assert eventually(lambda: taking.done() or waits(), within=10)
+        assert taking.result(10) == "wrong-state"
