@@ -4,7 +4,7 @@ What is closed is the address, whoever has it. So a patient with another address
 patients with one phone are both left alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -51,6 +51,12 @@ def closed(address: str | None, *, region: str = "") -> ClosedAddress | None:
     if not address or not (known_as := stored(address, region=region)):
         return None
     return db.session.scalars(select(ClosedAddress).where(ClosedAddress.address == known_as)).one_or_none()
+
+
+def closed_of(patient: Patient, *, region: str) -> Mapping[str, ClosedAddress]:
+    """Which of a patient's addresses are closed: {"email" | "phone": why}."""
+    found = {"email": closed(patient.email), "phone": closed(patient.phone, region=region)}
+    return {name: why for name, why in found.items() if why is not None}
 
 
 def demand_open(address: str, *, region: str = "") -> None:

@@ -124,7 +124,7 @@ def retry(message_id: UUID, *, actor: Actor) -> OutboxMessage:
         found = db.session.get(OutboxMessage, message_id, with_for_update=True, populate_existing=True)
         if found is None:
             raise NotVisible("There is no such message.")
-        if found.outcome != "failed" and not came_back(found):
+        if not can_be_retried(found):
             raise WrongState("Only a message that failed can be tried again.", state=found.outcome or "waiting")
         found.due_at = func.clock_timestamp()
         found.outcome = found.outcome_at = found.leased_until = None
@@ -146,9 +146,10 @@ def retry(message_id: UUID, *, actor: Actor) -> OutboxMessage:
     return found
 
 
-def came_back(message: OutboxMessage) -> bool:
-    """Whether it was sent, and did not arrive."""
-    return message.outcome == "sent" and message.receipt in ("failed", "undelivered")
+def can_be_retried(message: OutboxMessage) -> bool:
+    """Whether it failed, or was sent and did not arrive."""
+    came_back = message.outcome == "sent" and message.receipt in ("failed", "undelivered")
+    return message.outcome == "failed" or came_back
 
 
 def retries_of(message_id: UUID) -> int:
