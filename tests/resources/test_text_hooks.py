@@ -1,6 +1,7 @@
 """People reply to texts: the gateway tells us, signed, and writes back what we say."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -452,3 +453,24 @@ def test_a_child_without_an_account_is_answered_for_by_the_phone(
     assert "Ben's visit" in phone.says("1", number="+12125550177")
     assert now(visit).confirmed_at is not None
     assert now(visit).start - timedelta(days=60) < clock.now()
+
+
+@pytest.mark.real_commits
+def test_eight_texts_at_once_from_one_phone_act_once(
+    app: Flask, phone: Phone, cast: Cast, remind: Callable[..., Appointment]
+) -> None:
+    """The gateway sends the same text again before it has our answer, and ana presses 2 in despair."""
+    visit, other = remind(cast.ana), remind(cast.bea, hour=10)
+    assert "which visit" in phone.says("2")
+    phone.says("2A")
+
+    def knock(number: int) -> str:
+        return Phone(app).says("2", text_id=f"SM{number % 4}")
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = set(pool.map(knock, range(8)))
+    assert len(answers) == 1
+    assert "Ana's visit" in answers.pop()
+    assert (now(visit).status, now(other).status) == ("cancelled", "booked")
+    assert len(events(visit, "appointment.cancelled")) == 1
+    assert db.session.scalar(select(func.count()).select_from(TextReply)) == 6
