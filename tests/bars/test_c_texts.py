@@ -88,7 +88,7 @@ def office(new_database: Callable[[str], str], settings: Settings) -> Iterator[T
         db.engine.dispose()
 
 
-@pytest.mark.parametrize(("point", "handed_over"), [("after-claim", 3), ("before-mark", 4), ("after-mark", 3)])
+@pytest.mark.parametrize(("point", "handed_over"), [("after-claim", 3), ("before-mark", 4)])
 def test_C1_a_killed_worker_loses_no_text_and_repeats_none_under_another_id(
     office: TextOffice, point: str, handed_over: int
 ) -> None:

@@ -23,7 +23,7 @@ from server.utils import clock
 from tests import postman as postmen
 from tests.cast import Cast
 from tests.conftest import SECRETS
-from tests.letters.conftest import REAL_CONNECT
+from tests.delivery.conftest import REAL_CONNECT
 from tests.postman import Postman
 
 Booked = Callable[..., Any]

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, update
 from server.extensions import db
 from server.jobs.letters import send_due
 from server.models import Appointment, AuditEvent, ClosedAddress, OutboxMessage, TextReply
-from server.services import booking, reminders
+from server.services import booking, reminders, replies
 from server.utils import clock
 from server.web.signatures import json_signature, twilio_signature
 from tests.cast import Cast, Person
@@ -166,6 +166,16 @@ def test_only_a_letter_answers_the_question(phone: Phone, cast: Cast, remind: Ca
     assert (now(first).confirmed_at is None, now(second).confirmed_at is None) == (True, False)
 
 
+def test_control_without_the_memory_of_replies_a_second_2_cancels_the_other_childs_visit(
+    phone: Phone, cast: Cast, remind: Callable[..., Appointment], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "_same_before", lambda *_: None)
+    first, second = remind(cast.ana), remind(cast.bea, hour=10)
+    for words in ("2", "2B", "2"):
+        phone.says(words)
+    assert {now(first).status, now(second).status} == {"cancelled"}
+
+
 def test_the_letters_of_a_question_stay_what_they_were(
     phone: Phone, cast: Cast, remind: Callable[..., Appointment]
 ) -> None:
@@ -270,6 +280,20 @@ def test_stop_ends_texts_for_everybody_with_this_phone_and_start_brings_them_bac
     assert "you get our texts" in phone.says("start")
     remind(cast.bea, hour=12)
     assert len(gateway.texts) == before + 1
+
+
+def test_ana_reads_on_her_page_that_somebody_sent_stop(
+    phone: Phone, cast: Cast, remind: Callable[..., Appointment], page_client: Any
+) -> None:
+    visit = remind(cast.ana)
+    sentence = "somebody sent STOP from this number; START brings texts back"
+    page = page_client(cast.ana).get("/visits", status=200)
+    assert not page.says(sentence)
+    phone.says("STOP")
+    page.get("/visits", status=200)
+    assert page.says(sentence)
+    desk = page_client(cast.dana).get(f"/admin/appointments/{visit.id}", status=200)
+    assert desk.says("No texts STOP came from this number on")
 
 
 @pytest.mark.parametrize("words", ["STOP", "stop texting me", "Unsubscribe", "end", "STOP ALL", "quit"])

@@ -15,7 +15,7 @@ from server.jobs import mail_doctor
 from server.settings import Settings
 from tests import postman as postmen
 from tests.conftest import SECRETS
-from tests.letters.test_signed import new_key
+from tests.delivery.test_signed import new_key
 from tests.postman import Postman
 from tests.running import FRONTDESK, free_port
 
