@@ -173,10 +173,10 @@ def create_admin(settings: Settings, email: str, name: str, password: str) -> No
 def doctor(mail_to: str | None) -> None:
     """Check every setting and service, and say what to do."""
     from server.jobs.doctor import examine
-    from server.jobs.mail_doctor import send_test_letter
+    from server.jobs.mail_doctor import try_mail
 
     healthy = True
-    for line, good in examine() if mail_to is None else send_test_letter(mail_to):
+    for line, good in examine() if mail_to is None else try_mail(mail_to):
         click.echo(("ok    " if good else "WRONG ") + line)
         healthy = healthy and good
     sys.exit(0 if healthy else 1)

@@ -14,6 +14,8 @@ from server.jobs.smtp_backend import GuardedSMTP
 from server.services import bounces, letters, messages, outbox
 from server.settings import Settings
 
+TOO_LARGE = 552  # said to the sender already, of the one letter whose size is told with it
+
 
 def send_due() -> int:
     """Deliver every letter and text that is due, letters over one connection; returns how many left."""
@@ -40,10 +42,10 @@ def send_due() -> int:
                 sentence = bounces.refused(message_id, address=message.to[0], code=code, words=words)
                 raise outbox.Undeliverable(sentence) from error
             raise
-        except smtplib.SMTPSenderRefused as error:  # it does not take us, whatever the letter
+        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
             connection.close()
-            raise outbox.Unreachable(f"The mail server refused the sender ({error.smtp_code}).") from error
-        except smtplib.SMTPDataError as error:
+            if isinstance(error, smtplib.SMTPSenderRefused) and error.smtp_code != TOO_LARGE:  # whatever the letter
+                raise outbox.Unreachable(f"The mail server refused the sender ({error.smtp_code}).") from error
             if error.smtp_code >= 500:
                 sentence = bounces.refused_as_a_whole(error.smtp_code, error.smtp_error)
                 raise outbox.Undeliverable(sentence) from error

@@ -38,14 +38,19 @@ def check_mail(settings: Settings) -> Iterator[Finding]:
     yield from check_alignment(settings)
 
 
-def send_test_letter(reader: str) -> Iterator[Finding]:
-    """Send one letter as Frontdesk does, and say in words what became of it and how its signature looks to others."""
+def try_mail(reader: str) -> Iterator[Finding]:
+    """What `frontdesk doctor --mail-to` says."""
     try:
         settings = load()
     except SettingsError as problem:
         for line in str(problem).splitlines():
             yield line, False
-        return
+    else:
+        yield from send_test_letter(reader, settings)
+
+
+def send_test_letter(reader: str, settings: Settings) -> Iterator[Finding]:
+    """Send one letter as Frontdesk does, and say in words what became of it and how its signature looks to others."""
     if settings.mail_folder:
         yield f"MAIL_FOLDER is set: letters are written into {settings.mail_folder}, and none is sent.", False
         return

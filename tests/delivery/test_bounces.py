@@ -139,6 +139,16 @@ def test_a_server_that_does_not_take_our_sender_costs_no_letter_a_try(
     assert send_due() == 2
 
 
+def test_one_letter_that_is_too_large_is_in_nobodys_way(mail: Postman, cast: Cast, booked: Booked) -> None:
+    mail.at_mail = "552 5.3.4 too large"
+    booked(cast.ana)
+    assert send_due() == 0
+    assert outcomes()[0][1:] == ("failed", "The mail server refused the letter: 552 5.3.4 too large")
+    mail.at_mail = ""
+    booked(cast.bea, hour=10)
+    assert send_due() == 1
+
+
 def test_a_letter_that_is_refused_after_it_was_read_is_told_with_the_reason(
     mail: Postman, cast: Cast, booked: Booked
 ) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import func, select, update
 
 from server.extensions import db
 from server.jobs.letters import send_due
+from server.jobs.timetable import BY_NAME
 from server.models import Appointment, AuditEvent, ClosedAddress, OutboxMessage, TextReply
 from server.services import booking, reminders, replies
 from server.utils import clock
@@ -313,7 +314,25 @@ def test_a_machine_that_answers_our_answers_is_not_talked_to_for_ever(phone: Pho
     assert db.session.scalars(select(ClosedAddress.address)).all() == [PHONE], "but heard it is"
 
 
+def test_what_was_replied_is_forgotten_after_three_months(phone: Phone, cast: Cast) -> None:
+    for text in ("help", "1"):
+        phone.says(text)
+    old = update(TextReply).where(TextReply.said == "help").values(created_at=clock.now() - timedelta(days=91))
+    db.session.execute(old)
+    db.session.commit()
+    assert [BY_NAME["forget-text-replies"].run() for _ in range(2)] == [1, 0]
+    assert db.session.scalars(select(TextReply.said)).all() == ["confirm"]
+
+
 # --- who may knock ---
+
+
+def test_what_the_gateway_sends_is_counted(app: Flask, phone: Phone) -> None:
+    for _ in range(3):
+        assert phone.call("/hooks/texts", {}).status_code == 422
+    redis = app.config["SESSION_REDIS"]
+    (key,) = [key for key in redis.keys("*") if b"hook" in key]
+    assert int(redis.get(key)) == 3
 
 
 @pytest.mark.parametrize("path", ["/hooks/texts", "/hooks/texts/status"])
