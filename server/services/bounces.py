@@ -6,8 +6,7 @@ is the reader's today.
 
 import re
 from dataclasses import dataclass
-from email import policy
-from email.message import EmailMessage, Message
+from email.message import Message
 from email.parser import BytesParser
 from uuid import UUID
 
@@ -58,9 +57,12 @@ def blames_the_address(said: str) -> bool:
 
 def read_report(raw: bytes) -> str:
     """A mail that came back, whole; answers in one sentence what was done with it. Doing it twice changes nothing."""
-    mail = BytesParser(policy=policy.default).parsebytes(raw)
-    found = [bounce for bounce in map(_bounce, _recipients(mail)) if bounce]
-    message_id = _original(mail)
+    try:
+        mail = BytesParser().parsebytes(raw)  # of the kind that takes headers as they are, however broken
+        found = [bounce for bounce in map(_bounce, _recipients(mail)) if bounce]
+        message_id = _original(mail)
+    except RecursionError:  # parts in parts without end
+        found, message_id = [], None
     if not found or message_id is None:
         return "Ignored: this is no delivery report about a letter of ours."
     with atomic():
@@ -91,7 +93,7 @@ def _close(address: str, detail: str, message_id: UUID) -> None:
         )
 
 
-def _recipients(mail: EmailMessage) -> list[Message]:
+def _recipients(mail: Message) -> list[Message]:
     """The groups of fields about recipients: those of a message/delivery-status that name one."""
     groups: list[Message] = []
     for part in mail.walk():
@@ -102,11 +104,11 @@ def _recipients(mail: EmailMessage) -> list[Message]:
 
 
 def _bounce(group: Message) -> Bounce | None:
-    action = _one_line(group["Action"] or "").lower()
+    action = _one_line(str(group["Action"] or "")).lower()
     if action not in ("failed", "delivered"):  # delayed, relayed, expanded: it is not over
         return None
     address = str(group["Original-Recipient"] or group["Final-Recipient"]).rpartition(";")[2].strip(" <>\r\n\t")
-    status = _one_line(group["Status"] or "")
+    status = _one_line(str(group["Status"] or ""))
     said = _one_line(str(group["Diagnostic-Code"] or "").partition(";")[2]) or status
     if status and not _STATUS.search(said):
         said = f"{status} {said}"
@@ -116,7 +118,7 @@ def _bounce(group: Message) -> Bounce | None:
     return Bounce(addresses.stored(address), receipt, said, action == "failed" and not gave_up)
 
 
-def _original(mail: EmailMessage) -> UUID | None:
+def _original(mail: Message) -> UUID | None:
     """Which letter came back: the Message-ID of what is enclosed, whole or its headers."""
     for part in mail.walk():
         kind = part.get_content_type()
@@ -126,7 +128,7 @@ def _original(mail: EmailMessage) -> UUID | None:
             enclosed = str(inner[0]["Message-ID"] or "")
         elif kind in ("text/rfc822-headers", "message/rfc822-headers"):
             lines = part.get_payload(decode=True)
-            headers = BytesParser(policy=policy.default).parsebytes(lines if isinstance(lines, bytes) else b"")
+            headers = BytesParser().parsebytes(lines if isinstance(lines, bytes) else b"")
             enclosed = str(headers["Message-ID"] or "")
         if found := _MESSAGE_ID.search(enclosed):
             return UUID(found[1])
