@@ -1,5 +1,6 @@
 """Texts to a gateway on loopback: handed over once, refused for good, or kept while it is away."""
 
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -9,6 +10,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from server.extensions import db
+from server.jobs import sms
 from server.jobs.letters import send_due
 from server.jobs.sms import breaker
 from server.models import OutboxMessage
@@ -149,6 +151,26 @@ def test_C5_control_without_the_breaker_every_sweep_knocks(
         again(due)
         send_due()
     assert (len(gateway.texts), state(due)) == (8, ("failed", 8)), "and the text is lost"
+
+
+def test_C5_a_gateway_that_says_nothing_keeps_a_worker_three_times_and_costs_no_try(
+    set_up: Any, due: OutboxMessage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sms, "TIMEOUT", (0.2, 0.2))
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system takes the call, and nobody ever answers
+        set_up(sms_url=f"http://127.0.0.1:{silent.getsockname()[1]}/")
+        for _ in range(6):
+            assert send_due() == 0
+        silent.settimeout(0.2)
+        calls = 0
+        while True:
+            try:
+                silent.accept()[0].close()
+            except TimeoutError:
+                break
+            calls += 1
+    assert calls == 3
+    assert state(due) == (None, 0)
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404])
