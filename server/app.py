@@ -18,7 +18,7 @@ from server.extensions import (
 )
 from server.jobs import wake
 from server.patient.patient_routes import patient, patient_account
-from server.resources import api_blueprints, api_docs
+from server.resources import api_blueprints, api_docs, hooks
 from server.settings import Settings
 from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry, sessions
 from server.web.flask_config import cors_options, flask_config
@@ -57,6 +57,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(patient_account)
     app.register_blueprint(admin)
     app.register_blueprint(api_docs)
+    app.register_blueprint(hooks)
     for blueprint in api_blueprints:
         csrf.exempt(blueprint)  # bearer tokens only: no cookie is looked at
         api.register_blueprint(blueprint)

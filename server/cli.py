@@ -1,4 +1,4 @@
-"""The command line: `frontdesk demo | serve | worker | clock | migrate | create-admin | doctor | job`."""
+"""The command line: `frontdesk demo | serve | worker | clock | migrate | create-admin | doctor | job | bounce`."""
 
 import os
 import sys
@@ -11,6 +11,8 @@ from dotenv import find_dotenv, load_dotenv
 
 from server import settings as settings_module
 from server.settings import Settings, SettingsError
+
+MAX_BOUNCE = 10 * 1024 * 1024  # bytes of a mail that came back that are read
 
 
 @click.group()
@@ -167,15 +169,34 @@ def create_admin(settings: Settings, email: str, name: str, password: str) -> No
 
 
 @main.command()
-def doctor() -> None:
+@click.option("--mail-to", metavar="ADDRESS", help="Send a test letter there, and explain what becomes of it.")
+def doctor(mail_to: str | None) -> None:
     """Check every setting and service, and say what to do."""
     from server.jobs.doctor import examine
+    from server.jobs.mail_doctor import try_mail
 
     healthy = True
-    for line, good in examine():
+    for line, good in examine() if mail_to is None else try_mail(mail_to):
         click.echo(("ok    " if good else "WRONG ") + line)
         healthy = healthy and good
     sys.exit(0 if healthy else 1)
+
+
+@main.command()
+@with_settings
+def bounce(settings: Settings) -> None:
+    """Take note of a letter that came back: a delivery report on the standard input, from the mail server's pipe."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from server.app import create_app
+    from server.services import bounces
+
+    with create_app(settings).app_context():
+        try:
+            click.echo(bounces.read_report(sys.stdin.buffer.read(MAX_BOUNCE)))
+        except SQLAlchemyError as problem:
+            click.echo(f"The database does not answer ({type(problem).__name__}); please try again.", err=True)
+            sys.exit(os.EX_TEMPFAIL)  # the mail server keeps the report and comes again
 
 
 @main.command()

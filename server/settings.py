@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-SECRETS = {"secret_key", "jwt_secret_key", "database_url", "redis_url", "mail_password", "sms_token", "sentry_dsn"}
+SECRETS = {
+    "secret_key",
+    "jwt_secret_key",
+    "database_url",
+    "redis_url",
+    "mail_password",
+    "sms_token",
+    "dkim_key",
+    "sentry_dsn",
+}
 
 
 class SettingsError(Exception):
@@ -41,7 +50,12 @@ class Settings:
     mail_password: str = ""
     mail_use_tls: bool = True
     mail_sender: str = "Frontdesk <frontdesk@localhost>"
+    mail_return_path: str = ""
+    mail_per_domain_a_minute: int = 0
     mail_folder: str = ""
+    dkim_key: str = ""
+    dkim_selector: str = ""
+    dkim_domain: str = ""
     sms_gateway: str = "json"
     sms_url: str = ""
     sms_account: str = ""
@@ -140,6 +154,10 @@ def _wrong(values: Mapping[str, Any]) -> list[str]:
         found.append("WEB_WORKERS must be 1 or more.")
     if values.get("sms_gateway", "json") not in ("json", "twilio"):
         found.append("SMS_GATEWAY must be json or twilio.")
+    if values.get("dkim_key") and not values.get("dkim_selector"):
+        found.append("DKIM_SELECTOR is not set: it names the key that DKIM_KEY belongs to.")
+    if values.get("mail_per_domain_a_minute", 0) < 0:
+        found.append("MAIL_PER_DOMAIN_A_MINUTE must be 0 (off) or more.")
     if "*" in values.get("cors_origins", ()):
         found.append("CORS_ORIGINS names each origin; * is not accepted.")
     return found

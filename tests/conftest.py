@@ -16,6 +16,7 @@ from sqlalchemy import make_url
 from server.app import create_app
 from server.extensions import db
 from server.jobs import schema
+from server.jobs.sms import breaker
 from server.jobs.wake import bell
 from server.settings import Settings, load
 from tests import cast as people
@@ -101,6 +102,7 @@ def context(app: Flask, request: pytest.FixtureRequest) -> Iterator[None]:
     """An app context on a transaction that ends with the test; with `real_commits` on the tables, emptied after."""
     redis.Redis.from_url(app.config["FRONTDESK"].redis_url).flushdb()
     bell.quiet_until = 0.0
+    breaker.forget()
     with app.app_context():
         engine = db.engine
         if request.node.get_closest_marker("real_commits"):

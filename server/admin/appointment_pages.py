@@ -13,7 +13,7 @@ from server.admin.reading import read_choice, read_date, read_id, read_scope, re
 from server.admin.series_pages import show_move_plan
 from server.errors import Invalid, Stale
 from server.models import Appointment
-from server.services import availability, booking, directory, series, set_up, steps, visits
+from server.services import addresses, availability, booking, directory, series, set_up, steps, visits
 from server.services.availability import FreeTime
 from server.services.series import Scope, Series
 from server.utils import clock
@@ -38,6 +38,7 @@ def show_appointment(appointment_id: UUID) -> str:
         steps=steps_now,
         rooms=[room for room in rooms if room.is_active or room.id in (found.room_id, found.device_id)],
         no_shows=no_shows,
+        closed=addresses.closed_of(found.patient, region=found.location.country) if found.patient else {},
         history=[(event, words.history_line(event.action)) for event in events],
         board=day_of(found),
         series=_series_of(found),

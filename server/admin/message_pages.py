@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from server.admin import words
 from server.admin.reading import read_date
 from server.errors import Invalid
-from server.services import directory, messages
+from server.services import addresses, directory, messages
 from server.services.rules import WrongState
 from server.utils import clock
 from server.web.identity import current_actor
@@ -35,8 +35,12 @@ def show_messages() -> str:
             from_at=from_at, to_at=to_at, outcome=outcome or None, limit=ROWS + 1, actor=actor
         )
         listed.append((day, lines[:ROWS], counts, len(lines) > ROWS))
+    bouncing, bouncing_count = addresses.list_bouncing(limit=TROUBLES, actor=actor)
     return render_template(
         "admin/show_messages.html",
+        bouncing=bouncing,
+        bouncing_count=bouncing_count,
+        can_retry=messages.can_be_retried,
         listed=listed,
         troubles=messages.list_troubles(
             from_at=clock.now() - timedelta(days=TROUBLE_DAYS), limit=TROUBLES, actor=actor
@@ -62,7 +66,8 @@ def show_message(message_id: UUID) -> str:
         line=story.line,
         message=story.line.message,
         zone=_zone(),
-        may_retry=current_actor().may("resend"),
+        may_retry=current_actor().may("resend") and messages.can_be_retried(story.line.message),
+        receipts=words.RECEIPTS,
         framed=_framed(story.letter.html) if story.letter else "",
         letters=words.LETTERS,
         channels=words.CHANNELS,

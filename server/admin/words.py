@@ -87,6 +87,8 @@ OUTCOMES = {
     "failed": ("bad", "Failed"),
     "missed": ("warn", "Missed"),
 }
+# what came back about it later
+RECEIPTS = {"delivered": "Delivered", "failed": "Could not be delivered", "undelivered": "Could not be delivered"}
 
 
 def state_of(appointment: Appointment) -> tuple[str, str]:

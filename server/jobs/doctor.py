@@ -1,7 +1,7 @@
 """What `frontdesk doctor` examines: each finding is a sentence, and what to do when it is not well."""
 
-import smtplib
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import psycopg
 import redis
@@ -21,13 +21,16 @@ def examine() -> Iterator[Finding]:
         for line in str(problem).splitlines():
             yield line, False
         return
+    from server.jobs import mail_doctor  # it brings all of Flask, and every role starts with the checks below
+
     yield "The settings are complete.", True
     database = list(check_database(settings))
     yield from database
     if all(good for _, good in database):
         yield from _check_schema(settings)
     yield from check_redis(settings)
-    yield _check_mail(settings)
+    yield from mail_doctor.check_mail(settings)
+    yield from _check_texts(settings)
     yield _check_web(settings)
 
 
@@ -64,7 +67,7 @@ def check_redis(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_schema(settings: Settings) -> Iterator[Finding]:
-    from server.jobs import schema  # it brings all of Flask, and every role starts with the checks above
+    from server.jobs import schema  # all of Flask, too
 
     with psycopg.connect(settings.postgresql_url, connect_timeout=5) as connection:
         has_table = connection.execute("SELECT to_regclass('alembic_version')").fetchone() != (None,)
@@ -76,20 +79,14 @@ def _check_schema(settings: Settings) -> Iterator[Finding]:
         yield f"The database is at revision {at or 'nothing'}, {needed} is needed: run `frontdesk migrate`.", False
 
 
-def _check_mail(settings: Settings) -> Finding:
-    if settings.mail_folder:
-        return f"Letters are written into {settings.mail_folder}.", True
-    if not settings.mail_server:
-        return "MAIL_SERVER is not set: no letter can leave.", False
-    try:
-        with smtplib.SMTP(settings.mail_server, settings.mail_port, timeout=5) as smtp:
-            if settings.mail_use_tls:
-                smtp.starttls()
-            if settings.mail_username:
-                smtp.login(settings.mail_username, settings.mail_password)
-    except (OSError, smtplib.SMTPException) as error:
-        return f"The mail server {settings.mail_server}:{settings.mail_port} cannot be used: {error}", False
-    return f"The mail server {settings.mail_server}:{settings.mail_port} takes our letters.", True
+def _check_texts(settings: Settings) -> Iterator[Finding]:
+    if not settings.sms_url:
+        return
+    if not settings.sms_token:
+        yield "SMS_TOKEN is not set: texts leave, but no reply and no receipt is taken.", False
+        return
+    path = f"{settings.base_url}/hooks/texts"
+    yield f"Texts go to {urlsplit(settings.sms_url).hostname}; it is to send replies to {path}, signed.", True
 
 
 def _check_web(settings: Settings) -> Finding:

@@ -9,10 +9,12 @@ from flask import current_app
 from flask_mailman import EmailMultiAlternatives
 
 from server.extensions import mail
-from server.jobs import sms
+from server.jobs import domain_limit, sms
 from server.jobs.smtp_backend import GuardedSMTP
-from server.services import letters, outbox
+from server.services import bounces, letters, messages, outbox
 from server.settings import Settings
+
+TOO_LARGE = 552  # said to the sender already, of the one letter whose size is told with it
 
 
 def send_due() -> int:
@@ -21,6 +23,7 @@ def send_due() -> int:
     connection = mail.get_connection()
 
     def send(message_id: UUID) -> None:
+        domain_limit.demand(message_id, settings)
         before = outbox.state_of(message_id)
         message = _message(message_id, settings)
         message.connection = connection
@@ -34,9 +37,18 @@ def send_due() -> int:
         try:
             message.send()
         except smtplib.SMTPRecipientsRefused as error:
-            codes = [code for code, _ in error.recipients.values()]
-            if codes and min(codes) >= 500:
-                raise outbox.Undeliverable(f"The mail server refused the address ({codes[0]}).") from error
+            code, words = next(iter(error.recipients.values()))
+            if code >= 500:
+                sentence = bounces.refused(message_id, address=message.to[0], code=code, words=words)
+                raise outbox.Undeliverable(sentence) from error
+            raise
+        except (smtplib.SMTPSenderRefused, smtplib.SMTPDataError) as error:
+            connection.close()
+            if isinstance(error, smtplib.SMTPSenderRefused) and error.smtp_code != TOO_LARGE:  # whatever the letter
+                raise outbox.Unreachable(f"The mail server refused the sender ({error.smtp_code}).") from error
+            if error.smtp_code >= 500:
+                sentence = bounces.refused_as_a_whole(error.smtp_code, error.smtp_error)
+                raise outbox.Undeliverable(sentence) from error
             raise
         except Exception:
             connection.close()  # in an unknown state; the next letter opens another one
@@ -44,7 +56,14 @@ def send_due() -> int:
 
     def send_text(message_id: UUID) -> str:
         letter = letters.compose(message_id, settings=settings)
-        return sms.send(letter.to, letter.text, message_id=str(message_id), region=letter.region, settings=settings)
+        return sms.send(
+            letter.to,
+            letter.text,
+            message_id=message_id,
+            region=letter.region,
+            settings=settings,
+            retries=messages.retries_of(message_id),
+        )
 
     try:
         return outbox.deliver_due(send) + outbox.deliver_due(send_text, channel="sms")

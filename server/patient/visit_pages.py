@@ -10,7 +10,7 @@ from server.models import Appointment
 from server.patient import choice
 from server.patient.booking_pages import LONGEST_REASON, Refused
 from server.patient.free_times import FIRST_OF_A_DAY, find_free_times, offer_of, read_wish
-from server.patient.preference_pages import preferences_of
+from server.patient.preference_pages import closed_of, preferences_of
 from server.patient.waitlist_pages import waiting_of
 from server.services import booking, own_visits, series, visits, waitlist
 from server.services.booking import PatientBusy, RulesForbid, SlotTaken, WrongState
@@ -28,12 +28,14 @@ def list_visits() -> str:
     """Upcoming visits, then past ones, of everybody the account may read."""
     past_limit = PAST_AT_MOST if "all" in request.args else PAST_AT_FIRST
     everybody = own_visits.by_person(actor=current_actor(), past_limit=past_limit)
+    preferences = preferences_of(everybody)
     return render_template(
         "patient/visits.html",
         everybody=everybody,
         waiting=waiting_of([each.person["id"] for each in everybody if "book" in each.person["may"]]),
         choice=choice.current(),
-        preferences=preferences_of(everybody),
+        preferences=preferences,
+        closed=closed_of(preferences.values()),
         zones=clock.common_zones(),
     )
 

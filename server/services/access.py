@@ -66,6 +66,7 @@ class Actor:
     grants: Mapping[UUID, frozenset[str]] = field(default_factory=dict)  # patient id -> {"read", "book"}
     visitor_id: UUID | None = None  # of a browser before it signed in
     is_link: bool = False  # somebody who has a letter with a signed link, and did not sign in
+    is_text: bool = False  # somebody who has the phone that a text went to
     ip: str = ""
     request_id: str = ""
 
@@ -79,8 +80,8 @@ class Actor:
         for role in (ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT):
             if role in self.roles:
                 return role
-        if self.is_link:
-            return "link"
+        if self.is_link or self.is_text:
+            return "link" if self.is_link else "text"
         return "proxy" if self.grants else "visitor"
 
     def may(self, action: str) -> bool:

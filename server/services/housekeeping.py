@@ -6,11 +6,12 @@ from typing import Any
 from sqlalchemy import delete, func
 
 from server.extensions import db
-from server.models import IdempotencyKey, RefreshToken
+from server.models import IdempotencyKey, RefreshToken, TextReply
 from server.services.transaction import atomic
 
 IDEMPOTENCY_KEYS_FOR = timedelta(hours=48)
 REFRESH_TOKENS_FOR = timedelta(days=30)
+TEXT_REPLIES_FOR = timedelta(days=90)
 
 
 def forget_idempotency_keys() -> int:
@@ -21,6 +22,11 @@ def forget_idempotency_keys() -> int:
 def forget_refresh_tokens() -> int:
     """Delete refresh tokens a month after they expired; until then a reuse is noticed."""
     return _delete(delete(RefreshToken).where(RefreshToken.expires_at < func.now() - REFRESH_TOKENS_FOR))
+
+
+def forget_text_replies() -> int:
+    """Delete replies to texts after three months: no question is open that long, and no gateway repeats so late."""
+    return _delete(delete(TextReply).where(TextReply.created_at < func.now() - TEXT_REPLIES_FOR))
 
 
 def _delete(statement: Any) -> int:

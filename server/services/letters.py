@@ -22,7 +22,7 @@ from sqlalchemy.orm import aliased
 
 from server.extensions import db
 from server.models import Appointment, OutboxMessage, Patient, ReminderRule, Status, User, WaitlistOffer
-from server.services import access, links, offers, reminders
+from server.services import access, addresses, links, offers, reminders
 from server.services.outbox import Missed, NoLongerTrue, Undeliverable
 from server.services.rules import OPEN
 from server.services.transaction import database_now
@@ -149,6 +149,7 @@ def _reminder(message: OutboxMessage, settings: Settings) -> Letter:
     reader = patient.phone if message.channel == "sms" else patient.email
     if not reader:
         raise Undeliverable("The patient has no phone number." if message.channel == "sms" else NO_ADDRESS)
+    addresses.demand_open(reader, region=appointment.location.country)
     return _render(
         message.letter,
         to=reader,

@@ -11,7 +11,7 @@ from sqlalchemy import Row, Select, func, select
 from server.errors import NotVisible
 from server.extensions import db
 from server.models import Appointment, AuditEvent, Location, OutboxMessage, Patient, User
-from server.services import access, audit, letters, outbox
+from server.services import access, addresses, audit, letters, outbox
 from server.services.access import Actor
 from server.services.letters import Letter
 from server.services.outbox import Missed, NoLongerTrue, Undeliverable
@@ -20,6 +20,8 @@ from server.services.transaction import atomic
 from server.settings import Settings
 
 RETRIED = "message.retried"
+_IS_TROUBLE = OutboxMessage.outcome.in_(("missed", "failed")) | OutboxMessage.receipt.in_(("failed", "undelivered"))
+_LAST_HEARD = func.greatest(OutboxMessage.outcome_at, OutboxMessage.receipt_at)
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,13 @@ def list_lines(
 
 
 def list_troubles(*, actor: Actor, from_at: datetime, limit: int) -> list[Line]:
-    """What was missed or failed since, newest first."""
+    """What was missed, failed or came back since, newest first."""
     with atomic():
         access.demand("read", actor=actor)
         rows = db.session.execute(
             _with_names()
-            .where(OutboxMessage.outcome.in_(("missed", "failed")), OutboxMessage.outcome_at >= from_at)
-            .order_by(OutboxMessage.outcome_at.desc(), OutboxMessage.id)
+            .where(_IS_TROUBLE, from_at <= _LAST_HEARD)
+            .order_by(_LAST_HEARD.desc(), OutboxMessage.id)
             .limit(limit)
         ).all()
         audit.record("messages.listed", actor=actor, object_type="OutboxMessage")
@@ -116,17 +118,21 @@ def read_message(message_id: UUID, *, settings: Settings, actor: Actor) -> Story
 
 
 def retry(message_id: UUID, *, actor: Actor) -> OutboxMessage:
-    """One that failed is due again, now, with all its tries. Raises NotVisible, WrongState, NotAllowed."""
+    """One that failed or came back is due again, now, with all its tries. Raises NotVisible, WrongState, NotAllowed."""
     with atomic():
         access.demand("resend", actor=actor)
         found = db.session.get(OutboxMessage, message_id, with_for_update=True, populate_existing=True)
         if found is None:
             raise NotVisible("There is no such message.")
-        if found.outcome != "failed":
+        if not can_be_retried(found):
             raise WrongState("Only a message that failed can be tried again.", state=found.outcome or "waiting")
         found.due_at = func.clock_timestamp()
         found.outcome = found.outcome_at = found.leased_until = None
-        found.attempts = 0
+        found.receipt = found.receipt_at = None
+        found.attempts, found.receipt_detail = 0, ""
+        found.retries += 1
+        if address := addresses.reader_of(message_id):  # it gets another chance
+            addresses.reopen(address, because="bounced")
         db.session.flush()
         audit.record(
             RETRIED,
@@ -138,6 +144,17 @@ def retry(message_id: UUID, *, actor: Actor) -> OutboxMessage:
         outbox.hurry()
         db.session.refresh(found)
     return found
+
+
+def can_be_retried(message: OutboxMessage) -> bool:
+    """Whether it failed, or was sent and did not arrive."""
+    came_back = message.outcome == "sent" and message.receipt in ("failed", "undelivered")
+    return message.outcome == "failed" or came_back
+
+
+def retries_of(message_id: UUID) -> int:
+    """How often staff had it tried again."""
+    return db.session.scalar(select(OutboxMessage.retries).where(OutboxMessage.id == message_id)) or 0
 
 
 def _with_names() -> Select[Any]:

@@ -36,6 +36,14 @@ class Unreachable(Exception):
     """Nothing can leave at the moment; no letter is to blame, so none has used up a try."""
 
 
+class Later(Exception):
+    """Not now, through no fault of the message: it waits so many seconds, uses up no try, and others go on."""
+
+    def __init__(self, reason: str, *, seconds: float) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+
+
 class Missed(Exception):
     """Too late to be of use; staff see it in their list."""
 
@@ -86,8 +94,8 @@ def deliver_due(send: Callable[[UUID], str | None], *, channel: str = "email") -
     """Lease and send what is due on a channel until nothing is; returns how many were sent.
 
     `send(message id)` answers what the gateway calls the message, if it does. It raises NoLongerTrue, Missed or
-    Undeliverable to end a message, Unreachable to stop for now, anything else to have this one tried again later. A
-    worker that dies leaves leases behind, which end by the database's clock.
+    Undeliverable to end a message, Unreachable to stop for now, Later to have this one wait, anything else to have it
+    tried again later. A worker that dies leaves leases behind, which end by the database's clock.
     """
     sent = 0
     while leased := _lease(channel):
@@ -173,6 +181,8 @@ def _deliver(message_id: UUID, send: Callable[[UUID], str | None]) -> int:
         _mark(message_id, outcome="failed", detail=str(reason))
     except Unreachable:
         raise
+    except Later as wait:
+        _put_off(message_id, seconds=wait.seconds, detail=str(wait))
     except Exception as error:
         log.warning("Letter %s could not be sent, it will be tried again: %s", message_id, type(error).__name__)
         abandon()
@@ -205,6 +215,22 @@ def _give_back(message_ids: list[UUID]) -> None:
             update(OutboxMessage)
             .where(OutboxMessage.id.in_(message_ids))
             .values(leased_until=None, attempts=OutboxMessage.attempts - 1)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _put_off(message_id: UUID, *, seconds: float, detail: str) -> None:
+    """Nobody takes it for so many seconds; when it was due stays as it was, and so does how often it was tried."""
+    abandon()
+    with atomic():
+        db.session.execute(
+            update(OutboxMessage)
+            .where(OutboxMessage.id == message_id)
+            .values(
+                leased_until=func.clock_timestamp() + timedelta(seconds=seconds),
+                attempts=OutboxMessage.attempts - 1,
+                detail=detail[:200],
+            )
             .execution_options(synchronize_session=False)
         )
 

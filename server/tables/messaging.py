@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, func, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, Uuid, func, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column
 
 from server.extensions import Base
@@ -57,6 +58,8 @@ class OutboxMessage(Base):
         UniqueConstraint("offer_id", "letter"),
         CheckConstraint("outcome IN ('sent', 'skipped', 'failed', 'missed')", name="outcome_is_known"),
         CheckConstraint("user_id IS NOT NULL OR patient_id IS NOT NULL", name="has_a_reader"),
+        CheckConstraint("receipt IN ('delivered', 'failed', 'undelivered')", name="receipt_is_known"),
+        Index("ix_outbox_messages_sent_to", "sent_to", postgresql_where=text("sent_to <> ''")),
         Index("ix_outbox_messages_due_at", "due_at", postgresql_where=text("outcome IS NULL")),
     )
 
@@ -77,3 +80,42 @@ class OutboxMessage(Base):
     outcome_at: Mapped[Instant | None]
     provider_id: Mapped[str] = mapped_column(String(120), server_default="")  # what a gateway calls it
     detail: Mapped[str] = mapped_column(String(200), server_default="")
+    sent_to: Mapped[str] = mapped_column(String(20), server_default="")  # of a text: the number it was handed over for
+    retries: Mapped[int] = mapped_column(server_default="0")  # how often staff had it tried again
+    receipt: Mapped[str | None] = mapped_column(String(12))  # what came back about it later
+    receipt_at: Mapped[Instant | None]
+    receipt_detail: Mapped[str] = mapped_column(String(200), server_default="")
+
+
+class ClosedAddress(Base):
+    """Where reminders do not go: a mail address that bounced, a phone number that said STOP.
+
+    It is the address that is closed and not a patient: all who share it are meant, and another address is open.
+    """
+
+    __tablename__ = "closed_addresses"
+    __table_args__ = (CheckConstraint("because IN ('bounced', 'stopped')", name="because_is_known"),)
+
+    address: Mapped[str] = mapped_column(String(254), primary_key=True)  # lower case, or E.164
+    because: Mapped[str] = mapped_column(String(10))
+    detail: Mapped[str] = mapped_column(String(200), server_default="")
+    created_at: Mapped[Made]
+
+
+class TextReply(Base):
+    """A text that somebody sent us: what it said, and what it was answered; never its words.
+
+    `offered`: the visits that an answer asked to choose from, by the letters A, B, ...
+    """
+
+    __tablename__ = "text_replies"
+    __table_args__ = (Index("ix_text_replies_number_created_at", "number", "created_at"),)
+
+    id: Mapped[Key]
+    gateway_id: Mapped[str] = mapped_column(String(120), unique=True)
+    number: Mapped[str] = mapped_column(String(20))
+    said: Mapped[str] = mapped_column(String(10))
+    answered: Mapped[str] = mapped_column(String(20))
+    appointment_id: Mapped[UUID | None] = mapped_column(ForeignKey("appointments.id", ondelete="SET NULL"))
+    offered: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid), server_default="{}")
+    created_at: Mapped[Made]

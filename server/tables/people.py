@@ -6,7 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -23,6 +23,7 @@ class Patient(Base):
         CheckConstraint("family_name <> ''", name="family_name_is_given"),
         CheckConstraint("birth_date >= DATE '1900-01-01'", name="birth_date_is_plausible"),
         Index("ix_patients_name", "family_name", "given_name"),
+        Index("ix_patients_lower_email", text("lower(email)")),
     )
 
     id: Mapped[Key]

@@ -83,8 +83,8 @@ def problem(status: int, slug: str, title: str, detail: str, **members: Any) -> 
 
 
 def answer(status: int, slug: str, title: str, detail: str, **members: Any) -> Response:
-    """The same trouble for whoever asked: JSON under /api, a page elsewhere."""
-    if request.path.startswith(("/api", "/fhir")):
+    """The same trouble for whoever asked: JSON for programs, a page elsewhere."""
+    if request.path.startswith(("/api", "/fhir", "/hooks")):
         return problem(status, slug, title, detail, **members)
     page = render_template("errors/problem.html", status=status, title=title, detail=detail)
     return Response(page, status=status)

@@ -177,7 +177,7 @@ def test_the_doctor_says_which_server_is_away(migrated: dict[str, str]) -> None:
     assert code == 1
     for sentence in (
         "Redis does not answer at REDIS_URL",
-        "The mail server 127.0.0.1:1 cannot be used",
+        "The mail server 127.0.0.1:1 refuses to be spoken to at this port",
         "Nobody answers",
     ):
         assert f"WRONG {sentence}" in said

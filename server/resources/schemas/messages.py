@@ -48,6 +48,13 @@ class MessageSchema(Schema):
     outcome = fields.String(required=True, allow_none=True, metadata={"example": "sent"})
     outcome_at = Instant(required=True, allow_none=True, metadata={"example": "2026-12-01T09:00:03Z"})
     detail = fields.String(required=True)
+    receipt = fields.String(
+        required=True,
+        allow_none=True,
+        metadata={"description": "What came back later: delivered, failed, undelivered", "example": "delivered"},
+    )
+    receipt_at = Instant(required=True, allow_none=True, metadata={"example": "2026-12-01T09:00:09Z"})
+    receipt_detail = fields.String(required=True, metadata={"example": ""})
 
 
 class MessageListSchema(Schema):
