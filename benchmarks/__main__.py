@@ -5,8 +5,10 @@ import json
 import pathlib
 
 from benchmarks.measures import MEASURES
+from benchmarks.plans import measure_plans
 from benchmarks.rig import start_rig
 
+MEASURES["plans"] = measure_plans
 RESULTS = pathlib.Path(__file__).parent / "results"
 
 

@@ -98,7 +98,7 @@ class Actor:
 
 SYSTEM = Actor(name="Frontdesk", roles=frozenset({ADMINISTRATOR}))
 
-_ACTOR = Statement(f"""
+ACTOR = Statement(f"""
     SELECT u.email, u.name, claim.*,
            ARRAY(SELECT r.name FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id) AS roles,
            (SELECT id FROM practitioners WHERE user_id = u.id) AS practitioner_id,
@@ -128,7 +128,7 @@ def actor_and_claim(
 
     Raises Unauthenticated as `actor_for` does.
     """
-    row = _ACTOR.first({"user_id": user_id, "family_id": family_id, "key": key})
+    row = ACTOR.first({"user_id": user_id, "family_id": family_id, "key": key})
     if row is None:
         raise Unauthenticated("This sign-in has ended. Please sign in again.")
     grants: dict[UUID, frozenset[str]] = {}

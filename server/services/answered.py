@@ -18,7 +18,7 @@ CLAIM = """
       LEFT JOIN idempotency_keys k ON k.user_id = :user_id AND k.key = :key
 """
 _CLAIM = Statement(CLAIM)
-_KEEP = Statement("""
+KEEP = Statement("""
     INSERT INTO idempotency_keys (user_id, key, request_hash, status, headers, body)
     VALUES (:user_id, :key, :request_hash, :status, :headers, :body) ON CONFLICT DO NOTHING
 """)
@@ -34,4 +34,4 @@ def keep(
 ) -> bool:
     """Remember an answer, in the transaction of its effect; False when the key has one by now."""
     values = {"user_id": user_id, "key": key, "request_hash": request_hash, "status": status, "body": body}
-    return _KEEP.count({**values, "headers": Jsonb(headers)}) == 1
+    return KEEP.count({**values, "headers": Jsonb(headers)}) == 1

@@ -152,8 +152,8 @@ def _search_of(whose: str, taken: str, bounds: str, wall_times: str = "") -> Sta
     """)
 
 
-_SEARCH = _search_of(ANYBODY, _TAKEN_OF_ALL, SHARED_BOUNDS, WALL_TIMES)
-_SEARCH_OF_ONE = _search_of(ONE, _TAKEN_OF_ONE, BOUNDS)
+SEARCH = _search_of(ANYBODY, _TAKEN_OF_ALL, SHARED_BOUNDS, WALL_TIMES)
+SEARCH_OF_ONE = _search_of(ONE, _TAKEN_OF_ONE, BOUNDS)
 
 
 def _free_one(kind: str, occupied_by: str) -> str:
@@ -319,7 +319,7 @@ def search(
             f"Ask for at most {MAX_DAYS} days at once.",
             errors={"to": [f"At most {MAX_DAYS} days after `from`."]},
         )
-    rows = (_SEARCH if practitioner_id is None else _SEARCH_OF_ONE).all(
+    rows = (SEARCH if practitioner_id is None else SEARCH_OF_ONE).all(
         {
             "service_id": service_id,
             "practitioner_id": practitioner_id,

@@ -79,7 +79,7 @@ _BOOK = _booking(
     ", ".join(f"booked.{name} AS booked_{name}" for name in _COLUMNS) + " FROM booked",
 )
 # Most bookings are plain: then what the rules ask and the booking are one statement, too.
-_BOOK_IF_PLAIN = _booking(
+BOOK_IF_PLAIN = _booking(
     """ (id, service_id, practitioner_id, location_id, room_id, device_id, patient_id, status, during, occupied,
          series_id, reason, booked_by_id)
         SELECT CAST(:id AS uuid), found.id, found.practitioner_id, found.place_id, found.room_id, found.device_id,
@@ -118,7 +118,7 @@ def book_if_plain(
 
     Raises NotVisible when there is no such service or practitioner.
     """
-    row = _BOOK_IF_PLAIN.first(
+    row = BOOK_IF_PLAIN.first(
         {
             **_event("appointment.booked", actor),
             "id": new_id(),

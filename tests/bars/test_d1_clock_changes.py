@@ -75,7 +75,7 @@ def any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def set_statement(monkeypatch: pytest.MonkeyPatch, *changes: tuple[str, str]) -> None:
-    for name in ("_SEARCH", "_SEARCH_OF_ONE"):
+    for name in ("SEARCH", "SEARCH_OF_ONE"):
         statement = getattr(availability, name).text
         for old, new in changes:
             statement, times = re.subn(old, new, statement)
