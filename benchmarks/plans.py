@@ -93,7 +93,7 @@ def measure_plans(rig: Rig, *, quick: bool) -> dict[str, Any]:
 def _plan(driver: psycopg.Connection[Any], name: str, statement: Statement, values: dict[str, Any]) -> list[str]:
     """The plan of the statement as it is kept, the third time it runs."""
     given = sql.SQL(", ").join(sql.Literal(values[name]) for name in statement.names)
-    driver.execute(sql.SQL(f"PREPARE {name} AS {statement.sql.decode()}"))  # type: ignore[arg-type]
+    driver.execute(sql.SQL(f"PREPARE {name} AS {statement.sql.decode()}"))
     execute = sql.SQL("EXPLAIN (ANALYZE, BUFFERS, COSTS OFF) EXECUTE {}({})").format(sql.Identifier(name), given)
     for _ in range(3):
         driver.execute("SAVEPOINT before")
