@@ -37,7 +37,7 @@ def register_patient(
     birth_date: date,
     actor: Actor,
     phone: str = "",
-    language: str = "en",
+    language: str | None = None,
 ) -> None:
     """Make an account and a patient, and send the letter that confirms the address.
 
