@@ -26,6 +26,19 @@ class ConfirmSchema(StrictSchema):
     )
 
 
+class ForgotPasswordSchema(StrictSchema):
+    email = fields.String(required=True, validate=validate.Length(max=254), metadata={"example": "ana@example.com"})
+
+
+class ResetPasswordSchema(ConfirmSchema):
+    password = fields.String(
+        required=True,
+        load_only=True,
+        validate=validate.Length(max=200),
+        metadata={"example": "a long sentence of my own"},
+    )
+
+
 class LoginSchema(StrictSchema):
     email = fields.String(required=True, validate=validate.Length(max=254), metadata={"example": "ana@example.com"})
     password = fields.String(
