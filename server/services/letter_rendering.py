@@ -80,7 +80,10 @@ def render(
     }
     if location is not None:
         names = {part: isolated(getattr(location, part), language) for part in ("name", "address", "phone")}
-        facts |= {"location": names, "place": ", ".join(filter(None, (names["name"], names["address"])))}
+        facts |= {
+            "location": names,
+            "place": isolated(", ".join(filter(None, (location.name, location.address))), language),
+        }
     if location is not None and start is not None:
         facts |= time_of_visit(start, place_zone=location.time_zone, own_zone=own_zone, language=language)
     for fact, value in more.items():

@@ -253,7 +253,7 @@ def test_a_series_that_waits_for_an_answer_says_so(compose: Compose, cast: Cast)
 
 
 def test_a_series_letter_lists_what_is_to_come_when_it_leaves(compose: Compose, cast: Cast) -> None:
-    assert compose("series-changed").text.count(", 09:00 (New York time), with Dr Min Cho") == 2
+    assert compose("series-changed").text.count(", 09:00 (New York time)\n    with Dr Min Cho") == 2
 
 
 def test_a_confirmed_address_is_not_asked_again(compose: Compose, app: Flask, cast: Cast) -> None:
