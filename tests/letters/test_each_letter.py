@@ -40,6 +40,7 @@ def compose(app: Flask, cast: Cast) -> Compose:
             service_id=cast.checkup_id,
             practitioner_id=cast.dr_cho.practitioner_id,
             start=cast.at(9),
+            reason="a lump that worries me",
             actor=cast.ana.actor,
         ).id
 
@@ -136,6 +137,14 @@ def test_a_letter_is_complete_in_both_forms(compose: Compose, letter: str) -> No
     link = re.search(r"http://127\.0\.0\.1:8000/\S+", composed.text)[0]
     assert f'href="{link}"' in composed.html
     assert "\n\n\n" not in composed.text
+
+
+@pytest.mark.parametrize("letter", sorted(COMPOSERS))
+def test_J3_a_letter_says_when_and_where_and_never_for_what(compose: Compose, cast: Cast, letter: str) -> None:
+    cast.practitioner(cast.dr_cho).specialty = "Oncology"
+    composed = compose(letter)
+    everything = "\n".join((composed.subject, composed.text, composed.html, composed.calendar))
+    assert not re.search("Check-up|lump|Oncology", everything)
 
 
 @pytest.mark.parametrize("letter", sorted(COMPOSERS))
