@@ -39,9 +39,9 @@ class Letter:
     language: str = "en"
 
 
-def language_of(*wished: str | None) -> str:
-    """The first language of these that we write, else the clinic's own."""
-    return languages.closest(*wished, db.session.scalar(select(ClinicSettings.language)))
+def language_of(wish: str | None) -> str:
+    """The reader's language when we write it, else the clinic's own."""
+    return languages.spoken(wish) or languages.spoken(db.session.scalar(select(ClinicSettings.language))) or "en"
 
 
 def render(

@@ -25,10 +25,10 @@ _CLOCKS = {"de": "HH:mm 'Uhr'"}  # where a time is not said without that word
 _ISOLATE, _END = "\u2068", "\u2069"  # FSI and PDI of the Unicode bidirectional algorithm
 
 
-def closest(*wished: str | None) -> str:
-    """The first of these (BCP 47, such as "de-AT") that we speak; English when we speak none."""
-    spoken = (wish.partition("-")[0].lower() for wish in wished if wish)
-    return next((language for language in spoken if language in LANGUAGES), "en")
+def spoken(wish: str | None) -> str | None:
+    """The language that we speak of a wish (BCP 47, such as "de-AT"); None when we do not."""
+    language = (wish or "").partition("-")[0].lower()
+    return language if language in LANGUAGES else None
 
 
 def direction(language: str) -> str:

@@ -10,7 +10,7 @@ from babel.messages import Catalog, Message
 from babel.messages.frontend import CommandLineInterface
 from babel.messages.pofile import read_po
 
-from server.utils.languages import CATALOGS, LANGUAGES, closest, direction, show_city
+from server.utils.languages import CATALOGS, LANGUAGES, direction, show_city, spoken
 
 ROOT = pathlib.Path(__file__).parents[2]
 TRANSLATED = sorted(set(LANGUAGES) - {"en"})
@@ -102,9 +102,7 @@ def test_no_sentence_has_markup_in_it(sentences: Catalog) -> None:
     assert [sentence.id for sentence in sentences if re.search(r"[<>&]", str(sentence.id))] == []
 
 
-def test_whoever_speaks_another_language_gets_the_nearest_that_we_have() -> None:
-    assert closest("de-AT", "en") == "de"
-    assert closest(None, "pt", "fr") == "fr"
-    assert closest("pt") == "en"
+def test_a_language_of_a_region_is_that_language_and_another_one_is_none() -> None:
+    assert [spoken(wish) for wish in ("de-AT", "EN", "pt", "", None)] == ["de", "en", None, None, None]
     assert [direction(language) for language in ("en", "ar")] == ["ltr", "rtl"]
     assert [show_city("Europe/Lisbon", language) for language in ("en", "de", "ar")] == ["Lisbon", "Lissabon", "لشبونة"]
