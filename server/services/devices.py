@@ -17,16 +17,20 @@ from server.utils.tokens import fingerprint
 
 def note_sign_in(user_id: UUID, *, agent: str, actor: Actor) -> None:
     """Remember the program and the network of a sign-in; a new one is told, but the very first is no news."""
-    mark = fingerprint(f"{user_id} {_program(agent)} {_network(actor.ip)}")
     with atomic():
         is_first = db.session.scalar(select(func.count()).where(KnownDevice.user_id == user_id)) == 0
-        row = insert(KnownDevice).values(user_id=user_id, fingerprint=mark)
+        row = insert(KnownDevice).values(user_id=user_id, fingerprint=mark(user_id, agent, actor.ip))
         seen = row.on_conflict_do_update(
             index_elements=["user_id", "fingerprint"], set_={"last_seen_at": func.clock_timestamp()}
         ).returning(KnownDevice.last_seen_at == func.now())
         is_new = db.session.scalar(seen)
         if is_new and not is_first:
             outbox.post("account-new-sign-in", user_id=user_id)
+
+
+def mark(user_id: UUID, agent: str, ip: str) -> bytes:
+    """What is kept of a program and a network: enough to know them again, for one account."""
+    return fingerprint(f"{user_id} {_program(agent)} {_network(ip)}")
 
 
 def _program(agent: str) -> str:

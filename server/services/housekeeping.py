@@ -6,11 +6,12 @@ from typing import Any
 from sqlalchemy import delete, func
 
 from server.extensions import db
-from server.models import IdempotencyKey, RefreshToken
+from server.models import IdempotencyKey, KnownDevice, RefreshToken
 from server.services.transaction import atomic
 
 IDEMPOTENCY_KEYS_FOR = timedelta(hours=48)
 REFRESH_TOKENS_FOR = timedelta(days=30)
+DEVICES_FOR = timedelta(days=365)
 
 
 def forget_idempotency_keys() -> int:
@@ -21,6 +22,11 @@ def forget_idempotency_keys() -> int:
 def forget_refresh_tokens() -> int:
     """Delete refresh tokens a month after they expired; until then a reuse is noticed."""
     return _delete(delete(RefreshToken).where(RefreshToken.expires_at < func.now() - REFRESH_TOKENS_FOR))
+
+
+def forget_devices() -> int:
+    """Delete what an account has not signed in with for a year; it is new then."""
+    return _delete(delete(KnownDevice).where(KnownDevice.last_seen_at < func.now() - DEVICES_FOR))
 
 
 def _delete(statement: Any) -> int:

@@ -8,9 +8,10 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from server.extensions import db
-from server.models import AuditEvent, OutboxMessage, User
-from server.services import devices, letters
+from server.models import AuditEvent, KnownDevice, OutboxMessage, User
+from server.services import devices, housekeeping, letters
 from server.services.access import visitor
+from server.utils import clock
 from tests.cast import Cast
 from tests.clients import PageClient
 from tests.factories import PASSWORD
@@ -130,6 +131,15 @@ def test_a_sign_in_from_somewhere_new_is_told_and_the_first_of_all_is_not(cast: 
     assert signs_in(cast, CHROME, "2001:db8:1:3::9") == ["account-new-sign-in"] * 3
     devices.note_sign_in(cast.bea.user_id, agent=CHROME, actor=visitor(ip="192.0.2.7"))
     assert letters_to("bea@example.com") == [], "what one account is known by says nothing of another"
+
+
+def test_what_was_not_used_for_a_year_is_forgotten(cast: Cast) -> None:
+    signs_in(cast, FIREFOX, "192.0.2.7")
+    signs_in(cast, CHROME, "192.0.2.7")
+    old = update(KnownDevice).values(last_seen_at=clock.now() - timedelta(days=366))
+    db.session.execute(old.where(KnownDevice.fingerprint == devices.mark(cast.ana.user_id, CHROME, "192.0.2.7")))
+    assert housekeeping.forget_devices() == 1
+    assert len(signs_in(cast, CHROME, "192.0.2.7")) == 2
 
 
 def test_signing_in_on_the_pages_and_by_program_are_both_noticed(app: Flask, api_client: Api, cast: Cast) -> None:
