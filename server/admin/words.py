@@ -75,7 +75,7 @@ LETTERS = {
     "appointment-declined": "Your request is declined",
     "appointment-expired": "Your request was not answered",
     "appointment-reminder": "Reminder",
-    "appointment-confirm-please": "Will you come?",
+    "appointment-confirm": "Will you come?",
     "appointment-missed": "We missed you",
     "appointment-follow-up": "Thank you for your visit",
     "series-booked": "Your visits are booked",

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import css_inline
@@ -52,6 +53,7 @@ def render(
     to: str,
     settings: Settings,
     reader: str,
+    given_name: str = "",
     location: Location | None = None,
     start: datetime | None = None,
     minutes: int = 0,
@@ -73,7 +75,8 @@ def render(
         "language": language,
         "direction": languages.direction(language),
         "clinic": isolated(settings.clinic_name, language),
-        "greeting": _("Hello %(name)s,") % {"name": isolated(reader, language)} if reader else _("Hello,"),
+        "salutation": _("Hello %(name)s,") % {"name": isolated(reader, language)} if reader else _("Hello,"),
+        "greeting": isolated(given_name or reader, language),
         "practitioner": isolated(practitioner, language),
         "unsubscribe": unsubscribe,
         "length": languages.show_minutes(minutes, language),
@@ -81,7 +84,7 @@ def render(
     if location is not None:
         names = {part: isolated(getattr(location, part), language) for part in ("name", "address", "phone")}
         facts |= {
-            "location": names,
+            "location": SimpleNamespace(**names),
             "place": isolated(", ".join(filter(None, (location.name, location.address))), language),
         }
     if location is not None and start is not None:
@@ -93,6 +96,7 @@ def render(
         return Letter(to, "", text, "", region=location.country if location else "", language=language)
     subject = " ".join(_template(f"{name}/subject.txt", language).render(facts).split())
     text, html = (_template(f"{name}/body.{form}", language).render(facts) for form in ("txt", "html"))
+    text += _template("footer.txt", language).render(facts)
     return Letter(to, subject, text, html, calendar, calendar_method, unsubscribe=unsubscribe, language=language)
 
 

@@ -46,6 +46,7 @@ def sample(
         to=to,
         settings=settings,
         reader="Sam Example",
+        given_name="Sam",
         location=place,
         start=start,
         minutes=30,

@@ -39,7 +39,7 @@ from server.utils import clock, languages
 from server.utils.ical import appointment_calendar
 
 NO_ADDRESS = "The patient has no e-mail address."
-CONFIRM, MISSED, FOLLOW_UP = "appointment-confirm-please", "appointment-missed", "appointment-follow-up"
+CONFIRM, MISSED, FOLLOW_UP = "appointment-confirm", "appointment-missed", "appointment-follow-up"
 # What a rule writes about, and the state the visit must be in when it leaves.
 STATES = {reminders.REMINDER: Status.BOOKED, MISSED: Status.NOSHOW, FOLLOW_UP: Status.FULFILLED}
 AFTERWARDS = timedelta(days=3)  # what could not be said for longer after a visit is not said any more
@@ -125,6 +125,7 @@ def _reader(patient: Patient | None) -> dict[str, Any]:
     return {
         "to": patient.email or "",
         "reader": patient.name,
+        "given_name": patient.given_name,
         "language": language_of(patient.language),
         "zone": patient.time_zone,
     }
@@ -178,8 +179,11 @@ def _by_rule(message: OutboxMessage, settings: Settings) -> Letter:
         raise Undeliverable("The patient has no phone number." if is_text else NO_ADDRESS)
     if message.letter == FOLLOW_UP:
         facts["link"] = settings.base_url
-    asks = state == Status.BOOKED and rule.asks_to_confirm and appointment.confirmed_at is None
-    return render(CONFIRM if asks else message.letter, settings=settings, is_text=is_text, **facts)
+    name = message.letter
+    if state == Status.BOOKED:  # by now they may have said that they will come
+        asks = rule.asks_to_confirm and appointment.confirmed_at is None
+        name = CONFIRM if asks else reminders.REMINDER
+    return render(name, settings=settings, is_text=is_text, **facts)
 
 
 def _demand_in_time(message: OutboxMessage, appointment: Appointment, state: str) -> None:

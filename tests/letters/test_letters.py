@@ -40,9 +40,9 @@ def test_the_booking_letter_word_for_word(app: Flask, cast: Cast) -> None:
     link = f"{settings.base_url}/visit-links/{links.make('visit', visit_id, 0, secret_key=settings.secret_key)}"
     assert newest(app).subject == f"Your visit on {day} at 09:00"
     assert newest(app).text.split("\n") == [
-        "Your visit is booked",
-        "",
         "Hello Ana Silva,",
+        "",
+        "Your visit is booked",
         "",
         f"  {day}, 09:00 (New York time), 45 minutes",
         "  with Dr Min Cho",

@@ -52,7 +52,7 @@ def test_ana_reads_her_language_or_else_the_clinics(
     db.session.commit()
     book(cast)
     letter = newest(app)
-    assert letter.text.startswith(heading)
+    assert heading in letter.text.splitlines()
     assert f'lang="{letter.language}"' in letter.html
 
 
@@ -153,7 +153,7 @@ def test_a_request_that_is_moved_is_told_as_a_request(app: Flask, cast: Cast) ->
     db.session.commit()
     booking.reschedule_appointment(book(cast), start=cast.at(14), actor=cast.ana.actor)
     letter = newest(app)
-    assert letter.text.startswith("We have your request")
+    assert "We have your request" in letter.text
     assert letter.subject.endswith("at 14:00")
 
 
