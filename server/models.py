@@ -15,7 +15,7 @@ from server.tables.feeds import CalendarFeed
 from server.tables.messaging import ClosedAddress, OutboxMessage, ReminderRule, TextReply
 from server.tables.people import Patient, Practitioner, RelatedPerson
 from server.tables.scheduling import Closure, ClosurePlanItem, ExternalCalendar, Schedule, schedule_services
-from server.tables.security import RefreshToken, Role, TokenFamily, User, user_roles
+from server.tables.security import KnownDevice, RefreshToken, Role, TokenFamily, User, user_roles
 from server.tables.waiting import FreedTime, WaitlistEntry, WaitlistOffer
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "GroupSession",
     "HealthcareService",
     "IdempotencyKey",
+    "KnownDevice",
     "Location",
     "OutboxMessage",
     "Patient",

@@ -65,18 +65,28 @@ CLOSURES = {"leave": "Leave", "holiday": "Holiday", "block": "Blocked", "externa
 
 LETTERS = {
     "appointment-booked": "Your visit is booked",
+    "appointment-approved": "Your request is approved",
     "appointment-moved": "Your visit is moved",
+    "appointment-moved-leave": "We had to move your visit",
     "appointment-cancelled": "Your visit is cancelled",
+    "appointment-cancelled-by-clinic": "We had to cancel your visit",
+    "appointment-cancelled-leave": "We had to cancel your visit, somebody is away",
     "appointment-requested": "We have your request",
     "appointment-declined": "Your request is declined",
     "appointment-expired": "Your request was not answered",
     "appointment-reminder": "Reminder",
+    "appointment-confirm": "Will you come?",
+    "appointment-missed": "We missed you",
+    "appointment-follow-up": "Thank you for your visit",
     "series-booked": "Your visits are booked",
     "series-changed": "Your visits have changed",
     "waitlist-offer": "An earlier time is offered",
     "waitlist-offer-expired": "The offer is over",
     "account-confirm": "Confirm your e-mail address",
     "account-exists": "You already have an account",
+    "account-reset": "Choose a new password",
+    "account-password-changed": "Your password was changed",
+    "account-new-sign-in": "A new sign-in",
 }
 CHANNELS = {"email": "by e-mail", "sms": "by text"}
 # outcome of a message -> (kind of its tag, word)

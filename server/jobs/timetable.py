@@ -35,5 +35,6 @@ TIMETABLE: tuple[Job, ...] = (
     Job("forget-idempotency-keys", 3600, housekeeping.forget_idempotency_keys, "Answers older than 48 hours."),
     Job("forget-refresh-tokens", 86400, housekeeping.forget_refresh_tokens, "Tokens that expired a month ago."),
     Job("forget-text-replies", 86400, housekeeping.forget_text_replies, "What people replied to texts, after 90 days."),
+    Job("forget-devices", 86400, housekeeping.forget_devices, "Browsers that nobody signed in with for a year."),
 )
 BY_NAME = {job.name: job for job in TIMETABLE}

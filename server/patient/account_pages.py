@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from flask import flash, redirect, render_template, url_for
+from flask import flash, redirect, render_template, request, url_for
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 from wtforms import EmailField, IntegerField, PasswordField, StringField
@@ -10,11 +10,12 @@ from wtforms.validators import InputRequired, Length, Optional
 
 from server.errors import Invalid
 from server.patient import choice
-from server.services import accounts
+from server.services import accounts, passwords
+from server.utils.languages import LANGUAGES
 from server.utils.text import clean_line
 from server.web.forms import show_errors
 from server.web.identity import current_actor, plain_visitor
-from server.web.limits import register_limit
+from server.web.limits import new_password_limits, register_limit
 
 NEEDED = InputRequired("Please fill this in.")
 SHOWN_AT = {"birth_date": "birth_day"}  # the field beside which the page says it
@@ -45,6 +46,14 @@ class RegisterForm(FlaskForm):
             return None
 
 
+class ForgotPasswordForm(FlaskForm):
+    email = EmailField("E-mail address", [NEEDED, Length(max=254, message="At most 254 characters.")], [_one_line])
+
+
+class NewPasswordForm(FlaskForm):
+    password = PasswordField("New password", [NEEDED])
+
+
 def register() -> str:
     """The form of a new account."""
     return render_template("patient/register.html", form=RegisterForm(), choice=choice.current())
@@ -64,6 +73,7 @@ def send_registration() -> Response | tuple[str, int]:
                 family_name=form.family_name.data or "",
                 birth_date=birth_date,
                 phone=form.phone.data or "",
+                language=request.accept_languages.best_match(LANGUAGES),  # of the letters
                 actor=plain_visitor(),
             )
             return redirect(url_for("patient.show_registration_sent"))
@@ -93,6 +103,58 @@ def confirm_address(token: str) -> Response | tuple[str, int]:
         return render_template("patient/confirm.html", token=token, refusal=refusal), refusal.status
     flash("Your e-mail address is confirmed. Please sign in.", "success")
     return redirect(url_for("security.login"))
+
+
+def forgot_password() -> str:
+    """The form of whoever cannot sign in any more."""
+    return render_template("patient/forgot_password.html", form=ForgotPasswordForm())
+
+
+@new_password_limits[0]
+@new_password_limits[1]
+def send_new_password() -> Response | tuple[str, int]:
+    """Send the letter; the answer is the same for an address that nobody has."""
+    form = ForgotPasswordForm()
+    if not form.validate():
+        return render_template("patient/forgot_password.html", form=form), 422
+    passwords.ask_for_new(form.email.data or "", actor=plain_visitor())
+    return redirect(url_for("patient.show_new_password_sent"))
+
+
+def show_new_password_sent() -> str:
+    """Whoever it was: look into your mail."""
+    return render_template("patient/new_password_sent.html")
+
+
+def choose_password(token: str) -> str | tuple[str, int]:
+    """The form behind the letter's link; opening it uses nothing up."""
+    try:
+        passwords.demand_valid(token)
+    except Invalid as refusal:
+        return _password_page(token, NewPasswordForm(), refusal)
+    return _password_page(token, NewPasswordForm())
+
+
+@register_limit
+def set_password(token: str) -> Response | str | tuple[str, int]:
+    """Set it, then sign in with it."""
+    form = NewPasswordForm()
+    if not form.validate():
+        return _password_page(token, form)
+    try:
+        passwords.set_new(token, password=form.password.data or "", actor=plain_visitor())
+    except Invalid as refusal:
+        if "password" not in refusal.extra["errors"]:
+            return _password_page(token, form, refusal)
+        show_errors(form, refusal.extra["errors"])
+        return _password_page(token, form)
+    flash("Your new password is set. Please sign in with it.", "success")
+    return redirect(url_for("security.login"))
+
+
+def _password_page(token: str, form: NewPasswordForm, refusal: Invalid | None = None) -> str | tuple[str, int]:
+    page = render_template("patient/new_password.html", token=token, form=form, refusal=refusal)
+    return (page, 422) if refusal or form.errors else page
 
 
 def after_sign_in() -> Response:

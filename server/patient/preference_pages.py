@@ -1,4 +1,4 @@
-"""Who wants to be reminded how: a panel of the page of visits."""
+"""Who is written to in which language, and reminded how: a panel of the page of visits."""
 
 from collections.abc import Collection, Iterable
 from uuid import UUID
@@ -32,11 +32,12 @@ def set_preferences() -> Response:
         "wants_email_reminders": "email" in request.form,
         "wants_sms_reminders": "sms" in request.form,
         "time_zone": request.form.get("time_zone") or None,
+        "language": request.form.get("language") or None,
     }
     try:
         patient = reminders.set_preferences(read_uuid(request.form.get("patient_id")), changes, actor=current_actor())
     except Invalid as refused:
         flash(refused.detail, "danger")
     else:
-        flash(f"The reminders of {patient.name} are set.", "success")
+        flash(f"Language and reminders of {patient.name} are set.", "success")
     return redirect(url_for("patient_account.list_visits"))

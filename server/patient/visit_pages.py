@@ -7,17 +7,17 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from server.errors import Conflict, DomainError, NotVisible
 from server.models import Appointment
-from server.patient import choice
+from server.patient import choice, moving
 from server.patient.booking_pages import LONGEST_REASON, Refused
-from server.patient.free_times import FIRST_OF_A_DAY, find_free_times, offer_of, read_wish
+from server.patient.free_times import offer_of
 from server.patient.preference_pages import closed_of, preferences_of
 from server.patient.waitlist_pages import waiting_of
 from server.services import booking, own_visits, series, visits, waitlist
 from server.services.booking import PatientBusy, RulesForbid, SlotTaken, WrongState
 from server.services.series import Scope, Series
 from server.utils import clock
+from server.utils.languages import LANGUAGES
 from server.utils.text import clean_text
-from server.web.forms import read_instant, read_uuid
 from server.web.identity import current_actor
 from server.web.limits import booking_limit
 
@@ -37,6 +37,7 @@ def list_visits() -> str:
         preferences=preferences,
         closed=closed_of(preferences.values()),
         zones=clock.common_zones(),
+        languages=LANGUAGES,
     )
 
 
@@ -63,15 +64,11 @@ def choose_new_time(visit_id: UUID) -> str:
 @booking_limit
 def move_visit(visit_id: UUID) -> AnyResponse | Refused:
     """Move it: the old time is kept until the new one is taken."""
-    start = read_instant(request.form.get("start"))
-    if start is None:
-        flash("Please choose one of these times.", "warning")
-        return redirect(url_for("patient_account.choose_new_time", visit_id=visit_id))
     actor = current_actor()
     try:
-        booking.reschedule_appointment(
-            visit_id, start=start, practitioner_id=read_uuid(request.form.get("practitioner_id")), actor=actor
-        )
+        if not moving.move(visits.read_visit(visit_id, actor=actor), actor=actor):
+            flash("Please choose one of these times.", "warning")
+            return redirect(url_for("patient_account.choose_new_time", visit_id=visit_id))
     except (SlotTaken, PatientBusy, RulesForbid) as refusal:
         return _move_page(visits.read_visit(visit_id, actor=actor), refusal), refusal.status
     except WrongState as refusal:
@@ -149,17 +146,13 @@ def _move_page(visit: Appointment, refusal: DomainError | None = None) -> str:
         offer = offer_of(visit.service_id)
     except NotVisible:
         return _visit_page(visit, Conflict("This service is not offered any more. Please call the clinic."))
-    wish = read_wish(request.args, offer, moving=visit)
-    return render_template(
-        "patient/move.html",
-        visit=visit,
-        offer=offer,
-        wish=wish,
-        free=find_free_times(offer, wish, actor=current_actor(), moving=visit),
-        first_of_a_day=FIRST_OF_A_DAY,
+    return moving.page(
+        visit,
+        offer,
+        actor=current_actor(),
+        back=url_for("patient_account.show_visit", visit_id=visit.id),
+        here=url_for("patient_account.choose_new_time", visit_id=visit.id),
         refusal=refusal,
-        new_start=None if refusal else read_instant(request.args.get("start")),
-        new_practitioner=next((p for p in offer.practitioners if p.id == read_uuid(request.args.get("with"))), None),
     )
 
 

@@ -131,10 +131,24 @@ def _join_page(offer: Offer, visit: Appointment | None = None, errors: dict[str,
 
 
 def _offer_page(offer: WaitlistOffer, refusal: DomainError | None = None) -> str:
+    acts = {
+        "accept": url_for("patient_account.accept_offer", offer_id=offer.id),
+        "decline": url_for("patient_account.decline_offer", offer_id=offer.id),
+        "leave": url_for("patient_account.leave", entry_id=offer.entry_id),
+    }
+    return offer_page(offer, refusal, acts=acts)
+
+
+def offer_page(
+    offer: WaitlistOffer, refusal: DomainError | None, *, acts: dict[str, str], names_service: bool = True
+) -> str:
+    """The offer with its buttons, which lead to `acts`; also behind the link of a letter."""
     left = (offer.expires_at - clock.now()) // timedelta(seconds=1)
     return render_template(
         "patient/offer.html",
         offer=offer,
+        acts=acts,
+        names_service=names_service,
         entry=offer.entry,
         is_open=offer.status == "open" and left > 0,
         seconds_left=max(0, left),

@@ -4,22 +4,24 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import current_app
+from flask import current_app, request
 from flask_jwt_extended import create_access_token, create_refresh_token, get_jwt, verify_jwt_in_request
 
 from server.resources.schemas.auth import (
     AcceptedSchema,
     ConfirmSchema,
+    ForgotPasswordSchema,
     LoginSchema,
     RegisterSchema,
+    ResetPasswordSchema,
     TokensSchema,
 )
 from server.resources.schemas.fields import NothingSchema
-from server.services import access, accounts, tokens
+from server.services import access, accounts, devices, passwords, tokens
 from server.utils.tokens import new_secret
 from server.web.guards import anyone_by_api, guard
 from server.web.identity import current_actor
-from server.web.limits import register_limit, sign_in_limits
+from server.web.limits import new_password_limits, register_limit, sign_in_limits
 from server.web.rest import Blueprint, MethodView
 
 auth = Blueprint("auth", __name__, url_prefix="/api/v1/auth", description="Accounts and tokens")
@@ -54,6 +56,34 @@ class Confirm(MethodView):
         accounts.confirm_account(body["token"], actor=current_actor())
 
 
+@auth.route("/forgot-password")
+class ForgotPassword(MethodView):
+    decorators = [*new_password_limits]
+
+    @auth.doc(refusals=[429])
+    @auth.arguments(ForgotPasswordSchema)
+    @auth.response(202, AcceptedSchema)
+    def post(self, body: dict[str, str]) -> dict[str, str]:
+        """Ask for a letter with which a new password can be set
+
+        The answer is the same whether or not the e-mail is known.
+        """
+        passwords.ask_for_new(body["email"], actor=current_actor())
+        return {"detail": "If there is an account with this address, a letter is on its way to it."}
+
+
+@auth.route("/reset-password")
+class ResetPassword(MethodView):
+    decorators = [register_limit]
+
+    @auth.doc(refusals=[429])
+    @auth.arguments(ResetPasswordSchema)
+    @auth.response(204)
+    def post(self, body: dict[str, str]) -> None:
+        """Set a new password with the token of the letter; every sign-in of the account ends"""
+        passwords.set_new(body["token"], password=body["password"], actor=current_actor())
+
+
 @auth.route("/login")
 class Login(MethodView):
     decorators = [*sign_in_limits]
@@ -65,6 +95,7 @@ class Login(MethodView):
         """Sign in: an access token and a refresh token"""
         actor = current_actor()
         user = accounts.check_password(email=body["email"], password=body["password"], actor=actor)
+        devices.note_sign_in(user.id, agent=request.user_agent.string, actor=actor)
         secret = new_secret()
         family_id = tokens.begin_family(user.id, secret=secret, lifetime=_refresh_lifetime(), actor=actor)
         return _pair(user.id, family_id, secret)

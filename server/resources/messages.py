@@ -101,5 +101,5 @@ class Preferences(MethodView):
     @messages.arguments(PreferencesChangeSchema)
     @messages.response(200, PreferencesSchema)
     def put(self, body: dict[str, Any], patient_id: UUID) -> Any:
-        """Whether a patient is reminded, and in which zone their night is"""
+        """Whether a patient is reminded, in which language, and in which zone their night is"""
         return reminders.set_preferences(patient_id, body, actor=current_actor())

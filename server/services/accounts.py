@@ -37,7 +37,7 @@ def register_patient(
     birth_date: date,
     actor: Actor,
     phone: str = "",
-    language: str = "en",
+    language: str | None = None,
 ) -> None:
     """Make an account and a patient, and send the letter that confirms the address.
 
@@ -157,10 +157,8 @@ def _checked(
         address = validate_email(email, check_deliverability=False).normalized.lower()
     except EmailNotValidError as problem:
         errors["email"] = [str(problem)]
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        errors["password"] = [f"Choose {MIN_PASSWORD} to {MAX_PASSWORD} characters."]
-    elif password.strip().lower() in (address, address.partition("@")[0]) or len(set(password)) < 5:
-        errors["password"] = ["This is too easy to guess."]
+    if sentences := against_password(password, address=address):
+        errors["password"] = sentences
     for name, value in (("given_name", given_name), ("family_name", family_name)):
         if not clean_line(value):
             errors[name] = ["Please fill this in."]
@@ -171,3 +169,12 @@ def _checked(
     if errors:
         raise Invalid("Some of what was sent is not right.", errors=errors)
     return address
+
+
+def against_password(password: str, *, address: str) -> list[str]:
+    """What is wrong with a password that somebody chooses; nothing when it is good."""
+    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
+        return [f"Choose {MIN_PASSWORD} to {MAX_PASSWORD} characters."]
+    if password.strip().lower() in (address, address.partition("@")[0]) or len(set(password)) < 5:
+        return ["This is too easy to guess."]
+    return []

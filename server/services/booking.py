@@ -112,6 +112,7 @@ def reschedule_appointment(
     location_id: UUID | None = None,
     override_reason: str = "",
     if_version: int | None = None,
+    letter: str = "appointment-moved",
 ) -> Appointment:
     """Move an appointment in one transaction: the old time is kept until the new one is taken.
 
@@ -137,7 +138,8 @@ def reschedule_appointment(
             override_reason=override_reason,
             actor=actor,
         )
-        record(moved, "rescheduled", actor=actor, letter="appointment-moved")
+        still_asked = moved.status == Status.PENDING
+        record(moved, "rescheduled", actor=actor, letter="appointment-requested" if still_asked else letter)
         return reload(moved)
 
 
@@ -210,9 +212,12 @@ def lock_practitioners(*practitioner_ids: UUID) -> None:
 
 @retried
 def cancel_appointment(
-    appointment_id: UUID, *, actor: Actor, reason: str = "", if_version: int | None = None, letter: bool = True
+    appointment_id: UUID, *, actor: Actor, reason: str = "", if_version: int | None = None, letter: str | None = None
 ) -> Appointment:
-    """Cancel; the service's cut-off binds patients, not staff. Raises RulesForbid, WrongState."""
+    """Cancel; the service's cut-off binds patients, not staff. Raises RulesForbid, WrongState.
+
+    `letter`: another one than that of a visit that the patient or the clinic cancelled; "" for none.
+    """
     with atomic():
         cancelled = access.appointment(appointment_id, actor=actor, to="cancel")
         rules.demand_version(cancelled, if_version)
@@ -229,7 +234,8 @@ def cancel_appointment(
         )
         wishes.after_cancel(cancelled, by_clinic=actor.may("cancel"))
         freed.by_appointment(cancelled, cause="cancelled")
-        record(cancelled, "cancelled", actor=actor, letter="appointment-cancelled" if letter else None)
+        by_whom = "appointment-cancelled-by-clinic" if actor.may("cancel") else "appointment-cancelled"
+        record(cancelled, "cancelled", actor=actor, letter=by_whom if letter is None else letter)
         return reload(cancelled)
 
 

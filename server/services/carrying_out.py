@@ -6,6 +6,7 @@ What is done is marked in the transaction that does it, so a worker that dies, o
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import select
@@ -29,6 +30,7 @@ wake: Callable[[], object] | None = None
 SETS_ASIDE = frozenset({"limit"})  # what a move that the clinic asks for may break
 MOVED = "The clinic moved this visit because of a closure."
 CANCELLED = "The clinic or the practitioner is away."  # and why they are is nobody's business
+MOVED_LETTER, CANCELLED_LETTER = "appointment-moved-leave", "appointment-cancelled-leave"
 
 
 def write_item(
@@ -100,10 +102,10 @@ def _do(item: ClosurePlanItem) -> str:
         raise access.Unauthenticated("Whoever decided this has no account any more. Decide again.")
     actor = access.actor_for(item.decided_by_id)
     if item.action == "cancel" and visit.session_id is not None and visit.is_session:
-        sessions.cancel_session(visit.session_id, actor=actor, reason=CANCELLED)
+        sessions.cancel_session(visit.session_id, actor=actor, reason=CANCELLED, letter=CANCELLED_LETTER)
         return "Cancelled; everybody in the group is told."
     if item.action == "cancel":
-        booking.cancel_appointment(visit.id, actor=actor, reason=CANCELLED)
+        booking.cancel_appointment(visit.id, actor=actor, reason=CANCELLED, letter=CANCELLED_LETTER)
         return "Cancelled; the patient is told."
     _move(item, actor)
     return "Moved; the patient is told."
@@ -111,18 +113,21 @@ def _do(item: ClosurePlanItem) -> str:
 
 def _move(item: ClosurePlanItem, actor: Actor) -> None:
     assert item.start is not None
-    start, practitioner_id = item.start, item.practitioner_id
+    move = partial(
+        booking.reschedule_appointment,
+        item.appointment_id,
+        start=item.start,
+        practitioner_id=item.practitioner_id,
+        letter=MOVED_LETTER,
+        actor=actor,
+    )
     try:
         with db.session.begin_nested():
-            booking.reschedule_appointment(
-                item.appointment_id, start=start, practitioner_id=practitioner_id, actor=actor
-            )
+            move()
     except RulesForbid as refused:
         if not {reason["code"] for reason in refused.extra["reasons"]} <= SETS_ASIDE:
             raise
-        booking.reschedule_appointment(
-            item.appointment_id, start=start, practitioner_id=practitioner_id, actor=actor, override_reason=MOVED
-        )
+        move(override_reason=MOVED)
 
 
 def _is_in_the_way(visit: Appointment, closure: Closure) -> bool:

@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import delete, func
 
 from server.extensions import db
-from server.models import IdempotencyKey, RefreshToken, TextReply
+from server.models import IdempotencyKey, KnownDevice, RefreshToken, TextReply
 from server.services.transaction import atomic
 
 IDEMPOTENCY_KEYS_FOR = timedelta(hours=48)
 REFRESH_TOKENS_FOR = timedelta(days=30)
 TEXT_REPLIES_FOR = timedelta(days=90)
+DEVICES_FOR = timedelta(days=365)
 
 
 def forget_idempotency_keys() -> int:
@@ -27,6 +28,11 @@ def forget_refresh_tokens() -> int:
 def forget_text_replies() -> int:
     """Delete replies to texts after three months: no question is open that long, and no gateway repeats so late."""
     return _delete(delete(TextReply).where(TextReply.created_at < func.now() - TEXT_REPLIES_FOR))
+
+
+def forget_devices() -> int:
+    """Delete what an account has not signed in with for a year; it is new then."""
+    return _delete(delete(KnownDevice).where(KnownDevice.last_seen_at < func.now() - DEVICES_FOR))
 
 
 def _delete(statement: Any) -> int:

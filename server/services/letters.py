@@ -1,51 +1,48 @@
 """Letters, composed from ids at the moment they leave, after checking that they are still true.
 
-A letter is a folder of templates/email: subject.txt, body.txt, body.html. An undefined name is an error,
-never an empty place in a letter.
+What each says stands in templates/email, one folder a letter; `letter_rendering` fills it in, in the reader's language.
 """
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from functools import cache
-from pathlib import Path
-from types import SimpleNamespace
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-import css_inline
 from flask_security.confirmable import generate_confirmation_token
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from sqlalchemy import func, select
+from flask_security.recoverable import generate_reset_password_token
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import aliased
 
 from server.extensions import db
-from server.models import Appointment, OutboxMessage, Patient, ReminderRule, Status, User, WaitlistOffer
-from server.services import access, addresses, links, offers, reminders
+from server.models import (
+    Appointment,
+    Closure,
+    ClosurePlanItem,
+    Location,
+    OutboxMessage,
+    Patient,
+    Practitioner,
+    ReminderRule,
+    Status,
+    User,
+    WaitlistOffer,
+)
+from server.services import access, addresses, letter_samples, links, offers, reminders
+from server.services.letter_rendering import Letter, language_of, render, time_of_visit
 from server.services.outbox import Missed, NoLongerTrue, Undeliverable
 from server.services.rules import OPEN
 from server.services.transaction import database_now
 from server.settings import Settings
-from server.utils import clock
+from server.utils import clock, languages
 from server.utils.ical import Entry, appointment_calendar, series_calendar
 
 NO_ADDRESS = "The patient has no e-mail address."
-FOLDER = Path(__file__).parent.parent / "templates" / "email"
-
-
-@dataclass(frozen=True)
-class Letter:
-    """Ready to send. `calendar` is iCalendar text for `calendar_method`, or empty."""
-
-    to: str
-    subject: str
-    text: str
-    html: str
-    calendar: str = ""
-    calendar_method: str = ""
-    region: str = ""  # of a text: the country of phone numbers that name none
-    unsubscribe: str = ""  # the address behind List-Unsubscribe, of what somebody may not want
+CONFIRM, MISSED, FOLLOW_UP = "appointment-confirm", "appointment-missed", "appointment-follow-up"
+# What a rule writes about, and the state the visit must be in when it leaves.
+STATES = {reminders.REMINDER: Status.BOOKED, MISSED: Status.NOSHOW, FOLLOW_UP: Status.FULFILLED}
+AFTERWARDS = timedelta(days=3)  # what could not be said for longer after a visit is not said any more
 
 
 def compose(message_id: UUID, *, settings: Settings) -> Letter:
@@ -59,43 +56,46 @@ def preview(message_id: UUID, *, settings: Settings) -> Letter:
     letter = compose(message_id, settings=settings)
     links_of_ours = re.compile(re.escape(settings.base_url) + r"/[^\s\"<>]*")
     text, html = (links_of_ours.sub(f"{settings.base_url}/…", form) for form in (letter.text, letter.html))
-    return Letter(letter.to, letter.subject, text, html)
+    return Letter(letter.to, letter.subject, text, html, language=letter.language)
+
+
+# --- about one visit ---
 
 
 def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
     appointment = _appointment_of(message)
     says, status = message.letter.removeprefix("appointment-"), appointment.status
-    cancelled = says in ("cancelled", "declined", "expired")
+    cancelled = says.startswith(("cancelled", "declined", "expired"))
     is_true = (status == Status.CANCELLED) == cancelled and (status == Status.PENDING) == (says == "requested")
     if appointment.sequence != message.sequence or not is_true:
         raise NoLongerTrue("The appointment has changed since.")
-    patient: Patient = appointment.patient  # type: ignore[assignment]
-    if not patient.email:
+    facts = _facts(appointment, settings)
+    if not facts["to"]:
         raise Undeliverable(NO_ADDRESS)
-    zone = appointment.location.time_zone
-    method = "CANCEL" if cancelled else "REQUEST"
-    calendar = appointment_calendar(
+    if says.endswith("-leave"):
+        facts["away"] = _who_is_away(appointment)
+    # What was only asked for is in nobody's calendar yet.
+    if says not in ("requested", "declined", "expired"):
+        method = "CANCEL" if cancelled else "REQUEST"
+        facts |= {"calendar": _calendar(appointment, method, facts, settings), "calendar_method": method}
+    return render(message.letter, settings=settings, **facts)
+
+
+def _calendar(appointment: Appointment, method: str, facts: dict[str, Any], settings: Settings) -> str:
+    _ = languages.catalog(facts["language"]).gettext
+    return appointment_calendar(
         appointment_id=appointment.id,
         start=appointment.start,
         end=appointment.end,
-        time_zone=zone,
+        time_zone=appointment.location.time_zone,
         sequence=appointment.sequence,
         changed_at=appointment.updated_at,
-        summary=f"Visit at {settings.clinic_name}",
+        summary=_("Visit at %(clinic)s") % {"clinic": settings.clinic_name},
         place=f"{appointment.location.name}, {appointment.location.address}".strip(", "),
         organizer=settings.mail_sender,
-        attendee=patient.email,
-        cancelled=cancelled,
+        attendee=facts["to"],
+        cancelled=method == "CANCEL",
         method=method,
-    )
-    return _render(
-        message.letter,
-        to=patient.email,
-        settings=settings,
-        # What was only asked for is in nobody's calendar yet.
-        calendar="" if says in ("requested", "declined", "expired") else calendar,
-        calendar_method=method,
-        **_facts(appointment, settings),
     )
 
 
@@ -110,14 +110,9 @@ def _appointment_of(message: OutboxMessage) -> Appointment:
 
 def _facts(appointment: Appointment, settings: Settings) -> dict[str, Any]:
     """What a letter about a visit may say: when and where and with whom, never what it is about."""
-    patient: Patient = appointment.patient  # type: ignore[assignment]
-    zone = appointment.location.time_zone
-    start = clock.local(appointment.start, zone)
     return {
-        "greeting": patient.given_name,
-        "day": _in_words(start),
-        "time": f"{start:%H:%M}",
-        "zone": zone.rpartition("/")[2].replace("_", " "),
+        **_reader(appointment.patient),
+        "start": appointment.start,
         "minutes": appointment.service.duration_minutes,
         "practitioner": appointment.practitioner.name,
         "location": appointment.location,
@@ -125,40 +120,80 @@ def _facts(appointment: Appointment, settings: Settings) -> dict[str, Any]:
     }
 
 
+def _reader(patient: Patient | None) -> dict[str, Any]:
+    assert patient is not None
+    return {
+        "to": patient.email or "",
+        "reader": patient.name,
+        "given_name": patient.given_name,
+        "language": language_of(patient.language),
+        "zone": patient.time_zone,
+    }
+
+
 def _link(settings: Settings, purpose: str, *parts: object) -> str:
-    path = {"visit": "visit-links", "unsubscribe": "no-more-reminders"}[purpose]
+    path = {"visit": "visit-links", "unsubscribe": "no-more-reminders", "offer": "offer-links"}[purpose]
     return f"{settings.base_url}/{path}/{links.make(purpose, *parts, secret_key=settings.secret_key)}"
 
 
-def _reminder(message: OutboxMessage, settings: Settings) -> Letter:
+def _who_is_away(appointment: Appointment) -> str:
+    """The name of the practitioner whose leave was in the way; empty when a whole place was closed."""
+    planned = Appointment.id == appointment.id
+    if appointment.session_id is not None:  # a seat goes with its session
+        planned = or_(planned, (Appointment.session_id == appointment.session_id) & (Appointment.lane == 0))
+    return (
+        db.session.scalar(
+            select(Practitioner.name)
+            .select_from(ClosurePlanItem)
+            .join(Closure, Closure.id == ClosurePlanItem.closure_id)
+            .outerjoin(Practitioner, Practitioner.id == Closure.practitioner_id)
+            .where(ClosurePlanItem.appointment_id.in_(select(Appointment.id).where(planned)))
+            .order_by(ClosurePlanItem.id.desc())
+            .limit(1)
+        )
+        or ""
+    )
+
+
+# --- by a rule: before a visit, and after it ---
+
+
+def _by_rule(message: OutboxMessage, settings: Settings) -> Letter:
     """By e-mail or as a text; only while it is of use and true."""
     rule = db.session.get_one(ReminderRule, message.rule_id)
     if message.appointment_id is None:
         return _test_of(rule, message, settings)
     appointment = _appointment_of(message)
     patient: Patient = appointment.patient  # type: ignore[assignment]
-    now = database_now()
-    if appointment.sequence != message.sequence or appointment.status != Status.BOOKED or not rule.is_active:
+    state = STATES.get(message.letter, Status.BOOKED)
+    if appointment.sequence != message.sequence or appointment.status != state or not rule.is_active:
         raise NoLongerTrue("The visit has changed since.")
-    if not (patient.wants_sms_reminders if message.channel == "sms" else patient.wants_email_reminders):
+    is_text = message.channel == "sms"
+    if not (patient.wants_sms_reminders if is_text else patient.wants_email_reminders):
         raise NoLongerTrue("Reminders are not wanted.")
-    if appointment.start <= now:
+    _demand_in_time(message, appointment, state)
+    facts = _facts(appointment, settings) | {"unsubscribe": _link(settings, "unsubscribe", patient.id)}
+    if is_text:
+        facts["to"] = patient.phone
+    if not facts["to"]:
+        raise Undeliverable("The patient has no phone number." if is_text else NO_ADDRESS)
+    addresses.demand_open(facts["to"], region=appointment.location.country)
+    if message.letter == FOLLOW_UP:
+        facts["link"] = settings.base_url
+    name = message.letter
+    if state == Status.BOOKED:  # by now they may have said that they will come
+        asks = rule.asks_to_confirm and appointment.confirmed_at is None
+        name = CONFIRM if asks else reminders.REMINDER
+    return render(name, settings=settings, is_text=is_text, **facts)
+
+
+def _demand_in_time(message: OutboxMessage, appointment: Appointment, state: str) -> None:
+    now = database_now()
+    if state == Status.BOOKED and appointment.start <= now:
         raise Missed("The visit had begun.")
-    if message.due_at < now - timedelta(minutes=reminders.LATE_MINUTES):
+    late = timedelta(minutes=reminders.LATE_MINUTES) if state == Status.BOOKED else AFTERWARDS
+    if message.due_at < now - late:
         raise Missed("It could not be sent in time.")
-    reader = patient.phone if message.channel == "sms" else patient.email
-    if not reader:
-        raise Undeliverable("The patient has no phone number." if message.channel == "sms" else NO_ADDRESS)
-    addresses.demand_open(reader, region=appointment.location.country)
-    return _render(
-        message.letter,
-        to=reader,
-        settings=settings,
-        is_text=message.channel == "sms",
-        unsubscribe=_link(settings, "unsubscribe", patient.id),
-        asks=rule.asks_to_confirm and appointment.confirmed_at is None,
-        **_facts(appointment, settings),
-    )
 
 
 def _test_of(rule: ReminderRule, message: OutboxMessage, settings: Settings) -> Letter:
@@ -166,26 +201,21 @@ def _test_of(rule: ReminderRule, message: OutboxMessage, settings: Settings) -> 
     if not rule.is_active:
         raise NoLongerTrue("The rule is deleted.")
     user = db.session.get_one(User, message.user_id)
-    start = message.created_at + timedelta(minutes=rule.minutes_before)
     is_text = rule.channel == "sms"
-    letter = _render(
-        message.letter,
+    asks = message.letter == reminders.REMINDER and rule.asks_to_confirm
+    letter = letter_samples.sample(
+        CONFIRM if asks else message.letter,
+        language=language_of(user.language),
         to=user.email,
-        settings=settings,
+        start=message.created_at + timedelta(minutes=rule.minutes_before),
         is_text=is_text,
-        unsubscribe=settings.base_url,
-        asks=rule.asks_to_confirm,
-        greeting="Sam",
-        day=_in_words(start),
-        time=f"{start:%H:%M}",
-        zone="UTC",
-        minutes=30,
-        practitioner="Dr Example",
-        location=SimpleNamespace(name="Example House", address="1 Example Street", phone="", country=""),
-        link=settings.base_url,
+        settings=settings,
     )
     subject = "Test of a text message" if is_text else f"Test: {letter.subject}"
     return replace(letter, subject=subject, unsubscribe="", region="")
+
+
+# --- about several visits ---
 
 
 def _about_series(message: OutboxMessage, settings: Settings) -> Letter:
@@ -203,30 +233,25 @@ def _about_series(message: OutboxMessage, settings: Settings) -> Letter:
     if message.letter == "series-booked" and not to_come:
         raise NoLongerTrue("No visit of the series is to come any more.")
     one = (to_come or visits)[0]
-    patient: Patient = one.patient  # type: ignore[assignment]
-    if not patient.email:
-        raise Undeliverable("The patient has no e-mail address.")
-    zone = one.location.time_zone
-    listed = []
-    for visit in to_come:
-        start = clock.local(visit.start, zone)
-        day = f"{start:%A}, {start.day} {start:%B %Y}"
-        listed.append({"day": day, "time": f"{start:%H:%M}", "practitioner": visit.practitioner.name})
-    calendar, method = _calendar_of_series(message, visits, patient.email, settings)
-    return _render(
+    facts = _facts(one, settings) | {"link": f"{settings.base_url}/visits"}
+    if not facts["to"]:
+        raise Undeliverable(NO_ADDRESS)
+    language, place_zone = facts["language"], one.location.time_zone
+    listed = [
+        time_of_visit(visit.start, place_zone=place_zone, own_zone=facts["zone"] or place_zone, language=language)
+        | {"practitioner": languages.isolated(visit.practitioner.name, language)}
+        for visit in to_come
+    ]
+    is_asked = any(visit.status == Status.PENDING for visit in to_come)
+    calendar, method = _calendar_of_series(message, visits, facts["to"], settings)
+    return render(
         message.letter,
-        to=patient.email,
         settings=settings,
-        greeting=patient.given_name,
         visits=listed,
-        is_asked=any(visit.status == Status.PENDING for visit in to_come),
-        zone=zone.rpartition("/")[2].replace("_", " "),
-        minutes=one.service.duration_minutes,
-        practitioner=one.practitioner.name,
-        location=one.location,
-        link=f"{settings.base_url}/visits",
+        is_asked=is_asked,
         calendar=calendar,
         calendar_method=method,
+        **facts,
     )
 
 
@@ -264,10 +289,26 @@ def _about_account(message: OutboxMessage, settings: Settings) -> Letter:
     user = db.session.get_one(User, message.user_id, populate_existing=True)
     if message.letter == "account-confirm" and user.confirmed_at is not None:
         raise NoLongerTrue("The address is confirmed.")
-    link = f"{settings.base_url}/login"
-    if message.letter == "account-confirm":
-        link = f"{settings.base_url}/confirm/{generate_confirmation_token(user)}"
-    return _render(message.letter, to=user.email, settings=settings, greeting=user.name, link=link)
+    path = {
+        "account-confirm": lambda: f"confirm/{generate_confirmation_token(user)}",
+        "account-exists": lambda: "login",
+        "account-reset": lambda: f"reset-password/{generate_reset_password_token(user)}",
+    }.get(message.letter, lambda: "forgot-password")
+    own = db.session.scalars(select(Patient).where(Patient.user_id == user.id)).one_or_none()
+    anywhere = select(Location.time_zone).where(Location.is_active).order_by(Location.created_at, Location.id).limit(1)
+    return render(
+        message.letter,
+        to=user.email,
+        settings=settings,
+        reader=user.name,
+        language=language_of(user.language),
+        zone=(own and own.time_zone) or db.session.scalar(anywhere),
+        at=message.created_at,
+        link=f"{settings.base_url}/{path()}",
+    )
+
+
+# --- about offers of freed times ---
 
 
 def _about_offer(message: OutboxMessage, settings: Settings) -> Letter:
@@ -277,98 +318,53 @@ def _about_offer(message: OutboxMessage, settings: Settings) -> Letter:
         .options(*offers.WITH_NAMES)
         .execution_options(populate_existing=True)
     ).one()
-    patient, zone = offer.entry.patient, offer.location.time_zone
     stands = select(WaitlistOffer.expires_at > func.clock_timestamp()).where(WaitlistOffer.id == offer.id)
     is_open = offer.status == "open" and db.session.scalar(stands)
     if message.letter == "waitlist-offer" and not is_open:
         raise NoLongerTrue("The offer is not open any more.")
     if message.letter == "waitlist-offer-expired" and (is_open or offer.entry.status != "waiting"):
         raise NoLongerTrue("The patient does not wait any more.")
-    if not patient.email:
-        raise Undeliverable("The patient has no e-mail address.")
-    start, deadline, later = clock.local(offer.start, zone), clock.local(offer.expires_at, zone), None
-    if offer.entry.appointment is not None:
-        later = clock.local(offer.entry.appointment.start, offer.entry.appointment.location.time_zone)
-    return _render(
+    facts = _reader(offer.entry.patient)
+    if not facts["to"]:
+        raise Undeliverable(NO_ADDRESS)
+    return render(
         message.letter,
-        to=patient.email,
         settings=settings,
-        greeting=patient.given_name,
-        day=_in_words(start),
-        time=f"{start:%H:%M}",
-        zone=zone.rpartition("/")[2].replace("_", " "),
+        start=offer.start,
         minutes=offer.entry.service.duration_minutes,
-        service=offer.entry.service.name,
         practitioner=offer.practitioner.name,
         location=offer.location,
-        deadline=f"{_in_words(deadline)}, {deadline:%H:%M}",
-        later=f"{_in_words(later)}, {later:%H:%M}" if later else "",
-        link=f"{settings.base_url}/waitlist/offers/{offer.id}",
+        deadline=offer.expires_at,
+        later=offer.entry.appointment.start if offer.entry.appointment else "",
+        link=_link(settings, "offer", offer.id),
+        **facts,
     )
-
-
-def _in_words(at: datetime) -> str:
-    return f"{at:%A}, {at.day} {at:%B %Y}"
 
 
 COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "appointment-booked": _about_appointment,
+    "appointment-approved": _about_appointment,
     "appointment-moved": _about_appointment,
+    "appointment-moved-leave": _about_appointment,
     "appointment-cancelled": _about_appointment,
+    "appointment-cancelled-by-clinic": _about_appointment,
+    "appointment-cancelled-leave": _about_appointment,
     "appointment-requested": _about_appointment,
     "appointment-declined": _about_appointment,
     "appointment-expired": _about_appointment,
+    reminders.REMINDER: _by_rule,
+    CONFIRM: _by_rule,
+    MISSED: _by_rule,
+    FOLLOW_UP: _by_rule,
     "series-booked": _about_series,
     "series-changed": _about_series,
     "waitlist-offer": _about_offer,
     "waitlist-offer-expired": _about_offer,
-    reminders.REMINDER: _reminder,
     "account-confirm": _about_account,
     "account-exists": _about_account,
+    "account-reset": _about_account,
+    "account-password-changed": _about_account,
+    "account-new-sign-in": _about_account,
 }
 
-
-def _render(
-    letter: str,
-    *,
-    to: str,
-    settings: Settings,
-    calendar: str = "",
-    calendar_method: str = "",
-    unsubscribe: str = "",
-    is_text: bool = False,
-    **context: Any,
-) -> Letter:
-    context |= {"clinic": settings.clinic_name, "unsubscribe": unsubscribe}
-    if is_text:
-        text = " ".join(_environment().get_template(f"{letter}/sms.txt").render(context).split())
-        return Letter(to, "", text, "", region=context["location"].country)
-    subject = " ".join(_environment().get_template(f"{letter}/subject.txt").render(context).split())
-    text = _environment().get_template(f"{letter}/body.txt").render(context)
-    html = _environment().from_string(_inlined(letter)).render(context)
-    return Letter(to, subject, text, html, calendar, calendar_method, unsubscribe=unsubscribe)
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(FOLDER),
-        undefined=StrictUndefined,
-        autoescape=select_autoescape(["html"], default_for_string=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-
-
-@cache
-def _inlined(letter: str) -> str:
-    """The HTML template with its CSS in the elements, once for each letter and not for each mail.
-
-    The layout and the letter are joined first, while what changes is still a placeholder.
-    """
-    layout = (FOLDER / "layout.html").read_text(encoding="utf-8")
-    body = (FOLDER / letter / "body.html").read_text(encoding="utf-8")
-    css = (FOLDER / "letter.css").read_text(encoding="utf-8")
-    inliner = css_inline.CSSInliner(extra_css=css, keep_style_tags=True, load_remote_stylesheets=False)
-    return inliner.inline(layout.replace("<!-- letter -->", body))
+__all__ = ["COMPOSERS", "Letter", "compose", "preview"]

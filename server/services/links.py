@@ -1,9 +1,11 @@
 """Signed links in letters: one purpose, one visit in one state; whoever has the letter may do this one thing.
 
-Opening a link does nothing; a button on its page does. A link of a visit that was moved or answered since says so.
+Opening a link does nothing; a button on its page does. A link of a visit that was moved or answered since says so, and
+so does one of an offer that is over.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -11,19 +13,35 @@ from sqlalchemy import select
 
 from server.errors import NotVisible
 from server.extensions import db
-from server.models import Appointment, Patient
-from server.services import access, reminders
+from server.models import Appointment, AuditEvent, Patient, WaitlistEntry, WaitlistOffer
+from server.services import access, offers, reminders
 from server.services.access import Actor
 from server.services.transaction import atomic
+
+# What the sequence of a visit grows with, as the audit calls it.
+CHANGES = tuple(f"appointment.{what}" for what in ("rescheduled", "cancelled", "approved", "declined", "expired"))
 
 
 @dataclass(frozen=True)
 class VisitLink:
-    """A link's visit and who may act through it. `is_current`: the visit is as the letter said."""
+    """A link's visit and who may act through it. `is_current`: the visit is as the letter said.
+
+    When it is not: `happened` is what the audit calls the newest change, and `happened_at` when that was.
+    """
 
     visit: Appointment
     actor: Actor
     is_current: bool
+    happened: str = ""
+    happened_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class OfferLink:
+    """A link's offer of a freed time and who may answer through it."""
+
+    offer: WaitlistOffer
+    actor: Actor
 
 
 def make(purpose: str, *parts: object, secret_key: str) -> str:
@@ -42,8 +60,31 @@ def visit_of(token: str, *, secret_key: str) -> VisitLink:
     ).one_or_none()
     if visit is None or visit.patient_id is None:
         raise NotVisible("This visit is not there any more.")
-    actor = Actor(grants={visit.patient_id: frozenset({"read", "book"})}, is_link=True)
-    return VisitLink(visit, actor, visit.sequence == int(sequence))
+    actor = _whoever_has_it(visit.patient_id)
+    if visit.sequence == int(sequence):
+        return VisitLink(visit, actor, True)
+    newest = db.session.execute(
+        select(AuditEvent.action, AuditEvent.created_at)
+        .where(AuditEvent.object_id == visit.id, AuditEvent.action.in_(CHANGES), AuditEvent.outcome == "success")
+        .order_by(AuditEvent.id.desc())
+        .limit(1)
+    ).one_or_none()
+    happened, happened_at = newest or ("", None)
+    return VisitLink(visit, actor, False, happened.removeprefix("appointment."), happened_at)
+
+
+def offer_of(token: str, *, secret_key: str) -> OfferLink:
+    """What a link of a letter about an offer leads to. Raises NotVisible for a token that is not ours."""
+    (offer_id,) = _read("offer", token, secret_key)
+    patient_id = db.session.scalar(
+        select(WaitlistEntry.patient_id)
+        .join(WaitlistOffer, WaitlistOffer.entry_id == WaitlistEntry.id)
+        .where(WaitlistOffer.id == UUID(offer_id))
+    )
+    if patient_id is None:
+        raise NotVisible("This offer is not there any more.")
+    actor = _whoever_has_it(patient_id)
+    return OfferLink(offers.read_offer(UUID(offer_id), actor=actor), actor)
 
 
 def unsubscribe(token: str, *, secret_key: str) -> None:
@@ -52,8 +93,12 @@ def unsubscribe(token: str, *, secret_key: str) -> None:
     with atomic():
         if db.session.get(Patient, UUID(patient_id)) is None:
             raise NotVisible("This link is not valid.")
-        actor = Actor(grants={UUID(patient_id): frozenset({"read", "book"})}, is_link=True)
+        actor = _whoever_has_it(UUID(patient_id))
         reminders.set_preferences(UUID(patient_id), {"wants_email_reminders": False}, actor=actor)
+
+
+def _whoever_has_it(patient_id: UUID) -> Actor:
+    return Actor(grants={patient_id: frozenset({"read", "book"})}, is_link=True)
 
 
 def _read(purpose: str, token: str, secret_key: str) -> list[str]:

@@ -14,11 +14,12 @@ from sqlalchemy import delete, func, select, text, update
 
 from server.errors import Invalid, NotVisible
 from server.extensions import db
-from server.models import Appointment, HealthcareService, Location, OutboxMessage, Patient, ReminderRule
+from server.models import Appointment, HealthcareService, Location, OutboxMessage, Patient, ReminderRule, User
 from server.services import access, audit, outbox
 from server.services.access import Actor
 from server.services.transaction import atomic
 from server.utils import clock
+from server.utils.languages import LANGUAGES
 from server.utils.tokens import new_id
 
 REMINDER = "appointment-reminder"
@@ -172,14 +173,21 @@ def read_preferences(patient_id: UUID, *, actor: Actor) -> Patient:
 
 
 def set_preferences(patient_id: UUID | None, changes: dict[str, Any], *, actor: Actor) -> Patient:
-    """Whether a patient wants to be reminded, and in which zone they live. Raises NotVisible, NotAllowed."""
+    """Whether a patient wants to be reminded, in which language they are written to, and in which zone they live.
+
+    A language of one's own holds for the letters about the account, too. Raises Invalid, NotVisible, NotAllowed.
+    """
     with atomic():
         patient_id = access.patient_id_for(patient_id, actor=actor, to="book")
         if changes.get("time_zone") is not None and not clock.is_zone(changes["time_zone"]):
             raise Invalid("There is no such time zone.", errors={"time_zone": ["Not an IANA time zone."]})
+        if changes.get("language") not in (None, *LANGUAGES):
+            raise Invalid("We do not write in this language.", errors={"language": ["We do not write in this one."]})
         patient = db.session.get_one(Patient, patient_id, with_for_update=True)
         for name, value in changes.items():
             setattr(patient, name, value)
+        if "language" in changes and patient.user_id is not None:
+            db.session.get_one(User, patient.user_id).language = patient.language
         db.session.flush()
         drop_unwanted(patient_id)
         audit.record(

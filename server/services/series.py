@@ -211,7 +211,8 @@ def cancel_series(
         series = fetch(series_id, actor=actor, to="cancel")
         visits = series.within(scope, appointment_id)
         demand("cancel", visits, actor=actor)
-        cancel = partial(booking.cancel_appointment, actor=actor, reason=reason, letter=scope == Scope.THIS)
+        own_letter = None if scope == Scope.THIS else ""
+        cancel = partial(booking.cancel_appointment, actor=actor, reason=reason, letter=own_letter)
         for visit in visits:
             cancel(visit.id)
         if scope != Scope.THIS:

@@ -284,7 +284,9 @@ def change_capacity(session_id: UUID, *, capacity: int, actor: Actor) -> Session
 
 
 @retried
-def cancel_session(session_id: UUID, *, actor: Actor, reason: str = "") -> Session:
+def cancel_session(
+    session_id: UUID, *, actor: Actor, reason: str = "", letter: str = "appointment-cancelled-by-clinic"
+) -> Session:
     """Cancel the session and every seat in it; everybody who had one is told. Raises WrongState, NotVisible."""
     with atomic():
         access.demand("cancel", actor=actor)
@@ -294,7 +296,7 @@ def cancel_session(session_id: UUID, *, actor: Actor, reason: str = "") -> Sessi
         for each in [*_seats_of(session_id), time]:
             booking.change(each, status=Status.CANCELLED, cancel_reason=reason, sequence=Appointment.sequence + 1)
             wishes.after_cancel(each, by_clinic=True)
-            booking.record(each, "cancelled", actor=actor, letter="appointment-cancelled")
+            booking.record(each, "cancelled", actor=actor, letter=letter)
         freed.by_appointment(time, cause="cancelled")
         return read_session(session_id)
 

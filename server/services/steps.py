@@ -90,7 +90,7 @@ def approve_request(appointment_id: UUID, *, actor: Actor, if_version: int | Non
     with atomic():
         asked = _request(appointment_id, actor=actor, if_version=if_version)
         change(asked, status=Status.BOOKED, answer_by=None, sequence=Appointment.sequence + 1)
-        record(asked, "approved", actor=actor, letter="appointment-booked")
+        record(asked, "approved", actor=actor, letter="appointment-approved")
         return reload(asked)
 
 

@@ -89,6 +89,15 @@ def end_family(family_id: UUID, *, actor: Actor) -> None:
         audit.record("token.revoked", actor=actor, object_type="TokenFamily", object_id=family_id)
 
 
+def end_families_of(user_id: UUID) -> None:
+    """End every sign-in of an account, in the caller's transaction and record."""
+    db.session.execute(
+        update(TokenFamily)
+        .where(TokenFamily.user_id == user_id, TokenFamily.revoked_at.is_(None))
+        .values(revoked_at=func.clock_timestamp())
+    )
+
+
 def _add(family_id: UUID, secret: str, lifetime: timedelta) -> None:
     db.session.add(
         RefreshToken(family_id=family_id, fingerprint=fingerprint(secret), expires_at=func.clock_timestamp() + lifetime)

@@ -167,4 +167,5 @@ class ClinicSettings(Base):
     offers_a_week: Mapped[int] = mapped_column(SmallInteger, server_default="3")
     quiet_from: Mapped[time] = mapped_column(server_default="21:00")
     quiet_until: Mapped[time] = mapped_column(server_default="08:00")
+    language: Mapped[str] = mapped_column(String(10), server_default="en")  # of those who have not chosen one
     version: Mapped[int] = mapped_column(server_default="1")

@@ -34,7 +34,7 @@ class Patient(Base):
     birth_date: Mapped[date]
     email: Mapped[str | None] = mapped_column(String(254))
     phone: Mapped[str | None] = mapped_column(String(40))
-    language: Mapped[str] = mapped_column(String(10), server_default="en")
+    language: Mapped[str | None] = mapped_column(String(10))  # BCP 47; null: the clinic's
     time_zone: Mapped[str | None] = mapped_column(String(64))  # IANA name; null: wherever the visit is
     wants_email_reminders: Mapped[bool] = mapped_column(server_default="true")
     wants_sms_reminders: Mapped[bool] = mapped_column(server_default="true")

@@ -41,7 +41,7 @@ class User(Base, UserMixin):
     active: Mapped[bool] = mapped_column(server_default="true")
     fs_uniquifier: Mapped[str] = mapped_column(String(64), unique=True, default=new_secret)
     confirmed_at: Mapped[Instant | None]
-    language: Mapped[str] = mapped_column(String(10), server_default="en")
+    language: Mapped[str | None] = mapped_column(String(10))  # BCP 47; null: the clinic's
     created_at: Mapped[Made]
     roles: Mapped[list[Role]] = relationship(secondary=user_roles, lazy="selectin")  # type: ignore[assignment]
 
@@ -68,3 +68,13 @@ class RefreshToken(Base):
     fingerprint: Mapped[bytes] = mapped_column(LargeBinary(32))
     expires_at: Mapped[Instant]
     used_at: Mapped[Instant | None]
+
+
+class KnownDevice(Base):
+    """A program and network that an account has signed in with: a fingerprint of both, to notice a new one."""
+
+    __tablename__ = "known_devices"
+
+    user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(LargeBinary(32), primary_key=True)
+    last_seen_at: Mapped[Made]

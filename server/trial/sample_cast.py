@@ -7,6 +7,9 @@ CLINIC = "Meridian Clinics"
 NEW_YORK, LISBON = "Riverside Clinic", "Clínica da Alfama"
 PASSWORD = "frontdesk-demo-1"
 
+# In turn: what patients of a place like to be written to in; Portuguese is one that we do not write.
+LANGUAGES = {NEW_YORK: ("en", "es", "en", "ar"), LISBON: ("pt", "en", "fr", "de")}
+
 LOCATIONS = (
     {
         "name": NEW_YORK,

@@ -149,7 +149,7 @@ def _add_patients(users: Ids, chance: random.Random) -> tuple[Ids, dict[str, lis
                 "birth_date": date(chance.randint(1936, 2024), chance.randint(1, 12), chance.randint(1, 28)),
                 "email": f"{_plain(given)}.{_plain(family)}@example.com",
                 "phone": f"+1 212 555 {number:04}" if location == cast.NEW_YORK else f"+351 210 000 {number:03}",
-                "language": "en" if location == cast.NEW_YORK else "pt",
+                "language": cast.LANGUAGES[location][number % 4],
             }
             for number, (given, family) in enumerate(chance.sample(pairs, cast.PATIENTS_PER_LOCATION), start=150)
         ]

@@ -10,7 +10,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from server.extensions import db, limiter, security
 from server.models import Role, User
-from server.services import audit, outbox, transaction
+from server.services import audit, devices, outbox, transaction
 from server.services.transaction import atomic
 from server.web.identity import plain_visitor
 from server.web.limits import sign_in_limits
@@ -83,6 +83,7 @@ def _forms_only() -> None:
 def _signed_in(_app: Flask, user: User, **_: Any) -> None:
     with atomic():
         audit.record("account.signed-in", actor=plain_visitor(), object_type="User", object_id=user.id)
+        devices.note_sign_in(user.id, agent=request.user_agent.string, actor=plain_visitor())
 
 
 def _signed_out(_app: Flask, user: Any = None, **_: Any) -> None:

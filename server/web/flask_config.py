@@ -96,6 +96,7 @@ def _accounts(settings: Settings) -> dict[str, Any]:
         "SECURITY_AUTO_LOGIN_AFTER_CONFIRM": False,
         "SECURITY_CONFIRM_URL": "/account/confirm-by-library",
         "SECURITY_SEND_PASSWORD_CHANGE_EMAIL": False,
+        "SECURITY_RESET_PASSWORD_WITHIN": timedelta(hours=2),
         "SECURITY_EMAIL_VALIDATOR_ARGS": {"check_deliverability": False},
         "SECURITY_POST_LOGIN_VIEW": "/after-sign-in",
         "SECURITY_POST_LOGOUT_VIEW": "/",

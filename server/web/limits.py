@@ -43,6 +43,10 @@ sign_in_limits = [
     limiter.shared_limit("10 per minute; 100 per hour", scope="sign-in-email", key_func=per_address_and_email),
     limiter.shared_limit("120 per minute", scope="sign-in-address", key_func=per_address),
 ]
+new_password_limits = [
+    limiter.shared_limit("5 per hour", scope="new-password-email", key_func=per_address_and_email),
+    limiter.shared_limit("60 per hour", scope="new-password", key_func=per_address),
+]
 register_limit = limiter.shared_limit("60 per hour", scope="register", key_func=per_address)
 booking_limit = limiter.shared_limit("600 per minute", scope="booking", key_func=per_account)
 hold_limit = limiter.shared_limit("120 per minute", scope="hold", key_func=per_account)

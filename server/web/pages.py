@@ -5,6 +5,7 @@ from datetime import datetime, time, timedelta
 from flask import Flask
 
 from server.utils import clock
+from server.utils.languages import LANGUAGES
 from server.utils.text import clean_line, minutes_in_words
 from server.web.identity import current_actor
 
@@ -22,6 +23,7 @@ def init_app(app: Flask) -> None:
         in_words=minutes_in_words,
         local=clock.local,
         one_line=clean_line,
+        language_name=lambda code: LANGUAGES.get(code, code),
     )
 
 

@@ -58,7 +58,7 @@ def test_ana_gets_one_text_at_her_number(set_up: Any, gateway: Gateway, due: Out
     (text,) = gateway.texts
     assert (text["to"], text["from"], text["id"]) == ("+12125550141", "Clinic", str(due.id))
     assert text["headers"]["Authorization"] == "Bearer secret"
-    assert "at 09:00 (New York time), Riverside" in text["text"]
+    assert "2026, 09:00 (New York time), Riverside" in text["text"]
     assert "Check-up" not in text["text"]
     db.session.refresh(due)
     assert (due.outcome, due.provider_id) == ("sent", "text-1")

@@ -13,13 +13,14 @@ import html5lib
 import pytest
 from flask import Flask
 from icalendar import Calendar
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 from server.extensions import db
 from server.jobs.letters import send_due
 from server.models import Appointment, ClinicSettings, OutboxMessage, User, WaitlistOffer
-from server.services import booking, letters, offers, outbox, reminders, series, series_moves, steps, waitlist
-from server.services.letters import COMPOSERS, Letter
+from server.services import booking, letters, links, offers, outbox, reminders, series, series_moves, steps, waitlist
+from server.services.letters import COMPOSERS, CONFIRM, FOLLOW_UP, MISSED, STATES, Letter
+from server.services.reminders import REMINDER
 from server.services.series import Scope
 from server.services.transaction import atomic
 from server.utils import clock
@@ -39,18 +40,27 @@ def compose(app: Flask, cast: Cast) -> Compose:
             service_id=cast.checkup_id,
             practitioner_id=cast.dr_cho.practitioner_id,
             start=cast.at(9),
+            reason="a lump that worries me",
             actor=cast.ana.actor,
         ).id
 
     def happen(letter: str) -> None:
         if letter == "appointment-booked":
             visit()
-        elif letter == "appointment-reminder":
-            reminders.create_rule({"minutes_before": 60, "asks_to_confirm": True}, actor=cast.olga.actor)
+        elif letter in (REMINDER, CONFIRM):
+            reminders.create_rule({"minutes_before": 60, "asks_to_confirm": letter == CONFIRM}, actor=cast.olga.actor)
             visit()
-        elif letter in ("appointment-requested", "appointment-declined", "appointment-expired"):
+        elif letter in (MISSED, FOLLOW_UP):
+            rule = reminders.create_rule({"minutes_before": 60}, actor=cast.olga.actor)
+            about = {"appointment_id": visit(), "patient_id": cast.ana.patient_id, "rule_id": rule.id}
+            db.session.execute(delete(OutboxMessage).where(OutboxMessage.rule_id == rule.id))
+            db.session.execute(update(Appointment).values(status=STATES[letter]))
+            db.session.execute(insert(OutboxMessage).values(outbox.values(letter, **about)))
+        elif letter in ("appointment-requested", "appointment-approved", "appointment-declined", "appointment-expired"):
             cast.checkup.needs_approval = True
             asked = visit()
+            if letter == "appointment-approved":
+                steps.approve_request(asked, actor=cast.dana.actor)
             if letter == "appointment-declined":
                 steps.decline_request(asked, actor=cast.dana.actor)
             if letter == "appointment-expired":
@@ -58,8 +68,14 @@ def compose(app: Flask, cast: Cast) -> Compose:
                 assert steps.expire_requests() == 1
         elif letter == "appointment-moved":
             booking.reschedule_appointment(visit(), start=cast.at(14), actor=cast.ana.actor)
+        elif letter == "appointment-moved-leave":
+            booking.reschedule_appointment(visit(), start=cast.at(14), actor=cast.dana.actor, letter=letter)
         elif letter == "appointment-cancelled":
+            booking.cancel_appointment(visit(), actor=cast.ana.actor)
+        elif letter == "appointment-cancelled-by-clinic":
             booking.cancel_appointment(visit(), actor=cast.dana.actor)
+        elif letter == "appointment-cancelled-leave":
+            booking.cancel_appointment(visit(), actor=cast.dana.actor, letter=letter)
         elif letter.startswith("series-"):
             booked = series.book_series(
                 service_id=cast.checkup_id,
@@ -85,7 +101,8 @@ def compose(app: Flask, cast: Cast) -> Compose:
 
     def compose(letter: str) -> Letter:
         happen(letter)
-        message_id = db.session.scalars(select(OutboxMessage.id).where(OutboxMessage.letter == letter)).one()
+        written_as = REMINDER if letter == CONFIRM else letter
+        message_id = db.session.scalars(select(OutboxMessage.id).where(OutboxMessage.letter == written_as)).one()
         return letters.compose(message_id, settings=app.config["FRONTDESK"])
 
     return compose
@@ -115,11 +132,19 @@ def test_a_letter_is_complete_in_both_forms(compose: Compose, letter: str) -> No
     assert composed.subject == composed.subject.strip()
     seen = reader_sees(composed.html)
     for form in (composed.text, seen):
-        assert form.startswith(("Hello Ana", "Frontdesk"))
+        assert "Hello Ana Silva, " in " ".join(form.split())
         assert not re.search(r"\{\{|\{%|None|Undefined|&lt;|&amp;", form)
     link = re.search(r"http://127\.0\.0\.1:8000/\S+", composed.text)[0]
     assert f'href="{link}"' in composed.html
     assert "\n\n\n" not in composed.text
+
+
+@pytest.mark.parametrize("letter", sorted(COMPOSERS))
+def test_J3_a_letter_says_when_and_where_and_never_for_what(compose: Compose, cast: Cast, letter: str) -> None:
+    cast.practitioner(cast.dr_cho).specialty = "Oncology"
+    composed = compose(letter)
+    everything = "\n".join((composed.subject, composed.text, composed.html, composed.calendar))
+    assert not re.search("Check-up|lump|Oncology", everything)
 
 
 @pytest.mark.parametrize("letter", sorted(COMPOSERS))
@@ -134,7 +159,7 @@ def test_the_booking_letter_is_the_same_in_html(compose: Compose, cast: Cast) ->
     composed = compose("appointment-booked")
     day = f"{cast.day():%A}, {cast.day().day} {cast.day():%B %Y}"
     assert reader_sees(composed.html) == (
-        f"Frontdesk Your visit is booked Hello Ana, {day}, 09:00 New York time, 30 minutes with Dr Min Cho "
+        f"Frontdesk Your visit is booked Hello Ana Silva, {day}, 09:00 New York time, 30 minutes with Dr Min Cho "
         "Riverside 1 River Street Phone +1 212 555 0100 See, move or cancel it "
         "You get this letter because of a visit or an account at Frontdesk. Please do not answer with anything about "
         "your health: e-mail can be read by others."
@@ -177,7 +202,9 @@ def test_D2_a_letter_tells_the_time_of_the_place_wherever_it_is(app: Flask, cast
     [
         ("appointment-booked", "REQUEST", "CONFIRMED"),
         ("appointment-moved", "REQUEST", "CONFIRMED"),
+        ("appointment-approved", "REQUEST", "CONFIRMED"),
         ("appointment-cancelled", "CANCEL", "CANCELLED"),
+        ("appointment-cancelled-by-clinic", "CANCEL", "CANCELLED"),
     ],
 )
 def test_the_calendar_part_is_what_rfc_5546_asks_for(compose: Compose, letter: str, method: str, status: str) -> None:
@@ -195,7 +222,9 @@ def test_the_calendar_part_is_what_rfc_5546_asks_for(compose: Compose, letter: s
     assert all(len(line) <= 75 for line in composed.calendar.encode().split(b"\r\n"))
 
 
-def test_the_offer_names_what_it_replaces_until_when_and_where_to_answer(compose: Compose, cast: Cast) -> None:
+def test_the_offer_names_what_it_replaces_until_when_and_where_to_answer(
+    app: Flask, compose: Compose, cast: Cast
+) -> None:
     composed = compose("waitlist-offer")
     offer = db.session.scalars(select(WaitlistOffer)).one()
     day, deadline = f"{cast.day():%A}, {cast.day().day} {cast.day():%B %Y}", clock.local(offer.expires_at, ZONE)
@@ -203,9 +232,11 @@ def test_the_offer_names_what_it_replaces_until_when_and_where_to_answer(compose
         seen = " ".join(form.split())
         assert f"{day}, 09:00" in seen
         assert f"replace your visit on {day}, 14:00" in seen
-        assert f"{deadline:%H:%M}" in seen
+        assert f"{deadline:%H:%M} (New York time)" in seen
         assert "you stay on the list" in seen
-    assert f"http://127.0.0.1:8000/waitlist/offers/{offer.id}" in composed.text
+        assert "Check-up" not in seen, "J3: when and where, not for what"
+    link = links.make("offer", offer.id, secret_key=app.config["SECRET_KEY"])
+    assert f"http://127.0.0.1:8000/offer-links/{link}" in composed.text
 
 
 @pytest.mark.parametrize("answer", ["accept_offer", "decline_offer"])
@@ -284,11 +315,11 @@ def test_a_series_that_waits_for_an_answer_says_so(compose: Compose, cast: Cast)
     cast.checkup.needs_approval = True
     composed = compose("series-booked")
     assert composed.subject.startswith("3 visits asked for")
-    assert "You get an answer to each." in composed.text
+    assert "You get an answer to each of these visits." in composed.text
 
 
 def test_a_series_letter_lists_what_is_to_come_when_it_leaves(compose: Compose, cast: Cast) -> None:
-    assert compose("series-changed").text.count(", 09:00, with Dr Min Cho") == 2
+    assert compose("series-changed").text.count(", 09:00 (New York time)\n    with Dr Min Cho") == 2
 
 
 def test_a_confirmed_address_is_not_asked_again(compose: Compose, app: Flask, cast: Cast) -> None:
@@ -337,7 +368,7 @@ def test_I4_nothing_that_somebody_typed_gets_out_of_its_place(
     composed = compose("appointment-booked")
     assert not re.search(r"<script|<img", composed.html)
     assert "Hello 49" not in composed.text
-    assert f"Hello {' '.join(name.split())}," in reader_sees(composed.html)
+    assert f"Hello {' '.join(name.split())} Silva," in reader_sees(composed.html)
     assert len(Calendar.from_ical(composed.calendar).events) == 1
     assert send_due() == 1
     (message,) = sent

@@ -40,18 +40,22 @@ def test_the_booking_letter_word_for_word(app: Flask, cast: Cast) -> None:
     link = f"{settings.base_url}/visit-links/{links.make('visit', visit_id, 0, secret_key=settings.secret_key)}"
     assert newest(app).subject == f"Your visit on {day} at 09:00"
     assert newest(app).text.split("\n") == [
-        "Hello Ana,",
+        "Hello Ana Silva,",
         "",
-        "Your visit is booked.",
+        "Your visit is booked",
         "",
         f"  {day}, 09:00 (New York time), 45 minutes",
         "  with Dr Min Cho",
         "  Riverside, 1 River Street",
         "  Phone +1 212 555 0100",
         "",
-        f"To see, move or cancel it: {link}",
+        "See, move or cancel it",
+        link,
         "",
         "Frontdesk",
+        "",
+        "You get this letter because of a visit or an account at Frontdesk. Please do not answer with anything about "
+        "your health: e-mail can be read by others.",
         "",
     ]
 

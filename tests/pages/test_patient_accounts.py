@@ -49,6 +49,20 @@ def test_nora_registers_confirms_and_signs_in(cast: Cast, page_client: Pages, ap
     assert page.says("My visits")
 
 
+@pytest.mark.parametrize(
+    ("of_the_browser", "of_letters"), [("fr-CA,fr;q=0.9,en;q=0.5", "fr"), ("pt-BR", None), ("", None)]
+)
+def test_nora_is_written_to_in_the_language_of_her_browser(
+    cast: Cast, page_client: Pages, of_the_browser: str, of_letters: str | None
+) -> None:
+    page = page_client(None)
+    page.client.environ_base["HTTP_ACCEPT_LANGUAGE"] = of_the_browser
+    page.get("/register", status=200)
+    page.post("/register", **NEW, status=302)
+    spoken = select(User.language, Patient.language).join(Patient, Patient.user_id == User.id)
+    assert db.session.execute(spoken.where(User.email == NEW["email"])).one() == (of_letters, of_letters)
+
+
 def test_a_known_address_gets_the_same_answer(cast: Cast, page_client: Pages) -> None:
     page = page_client(None).get("/register")
     page.post("/register", **{**NEW, "email": cast.ana.email}, status=302)

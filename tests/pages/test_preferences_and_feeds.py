@@ -21,17 +21,17 @@ def fresh(cast: Cast) -> Patient:
 @pytest.mark.parametrize("who", ["ana", "carl"])
 def test_ana_or_carl_chooses_how_she_is_reminded(cast: Cast, page_client: Pages, who: str) -> None:
     page = page_client(getattr(cast, who)).get("/visits", status=200)
-    assert page.says("Reminders by e-mail and text")
+    assert page.says("Letters and reminders by e-mail and text")
     chosen = {"patient_id": cast.ana.patient_id, "sms": 1, "time_zone": "Asia/Tokyo"}
     page.post("/visits/reminders", follow=True, status=200, **chosen)
-    assert page.says("The reminders of Ana Silva are set.")
-    assert page.says("Reminders by text")
+    assert page.says("Language and reminders of Ana Silva are set.")
+    assert page.says("Letters and reminders by text")
     patient = fresh(cast)
     assert (patient.wants_email_reminders, patient.wants_sms_reminders) == (False, True)
     assert patient.time_zone == "Asia/Tokyo"
     assert [option.get("value") for option in page.all("option") if "selected" in option.attrib] == ["Asia/Tokyo"]
     page.post("/visits/reminders", follow=True, status=200, patient_id=cast.ana.patient_id, time_zone="")
-    assert page.says("Reminders none")
+    assert page.says("Letters and reminders none")
     assert fresh(cast).time_zone is None
 
 

@@ -39,7 +39,7 @@ def test_olga_is_sent_a_test_of_a_rule(api_client: Api, cast: Cast) -> None:
 @pytest.mark.parametrize(("who", "status"), [("ana", 200), ("carl", 200), ("dana", 200), ("bea", 404), ("dr_cho", 404)])
 def test_what_ana_wants_is_read_by_those_who_may(api_client: Api, cast: Cast, who: str, status: int) -> None:
     path = f"/patients/{cast.ana.patient_id}/reminder-preferences"
-    wanted = {"wants_email_reminders": True, "wants_sms_reminders": False, "time_zone": "Asia/Tokyo"}
+    wanted = {"wants_email_reminders": True, "wants_sms_reminders": False, "time_zone": "Asia/Tokyo", "language": "es"}
     assert api_client(cast.ana).request("PUT", path, wanted).status_code == 200
     answer = api_client(getattr(cast, who)).get(path)
     assert answer.status_code == status

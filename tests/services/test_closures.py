@@ -156,8 +156,8 @@ def test_one_action_and_everybody_is_replaced_or_told(cast: Cast, twelve: list[A
         assert now(each.id).practitioner_id == cast.dr_diaz.practitioner_id
     told = letters()
     assert told == {
-        ("appointment-cancelled", twelve[1].id): 1,
-        **{("appointment-moved", each.id): 1 for each in twelve[2:]},
+        ("appointment-cancelled-leave", twelve[1].id): 1,
+        **{("appointment-moved-leave", each.id): 1 for each in twelve[2:]},
     }
     moved = db.session.scalars(select(AuditEvent).where(AuditEvent.action == "appointment.rescheduled")).all()
     assert {event.user_id for event in moved} == {cast.dana.user_id}
@@ -288,7 +288,7 @@ def test_a_group_is_kept_or_cancelled_as_a_whole(cast: Cast) -> None:
     closures.create_closure(**leave(cast), plan=as_suggested([proposal]))
     assert carrying_out.carry_out_due() == 1
     assert now(seat.id).status == "cancelled"
-    assert letters()["appointment-cancelled", seat.id] == 1
+    assert letters()["appointment-cancelled-leave", seat.id] == 1
 
 
 def test_longer_leave_asks_about_those_who_are_newly_in_the_way_only(cast: Cast, twelve: list[Appointment]) -> None:

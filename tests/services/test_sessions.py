@@ -112,7 +112,7 @@ def test_a_cancelled_class_tells_everybody_who_had_a_place(cast: Cast, back_clas
     session = plan(cast, back_class)
     seats = [seat(session, cast.ana), seat(session, cast.bea)]
     sessions.cancel_session(session.id, reason="Ill.", actor=cast.dana.actor)
-    letters = select(OutboxMessage.appointment_id).where(OutboxMessage.letter == "appointment-cancelled")
+    letters = select(OutboxMessage.appointment_id).where(OutboxMessage.letter == "appointment-cancelled-by-clinic")
     assert set(db.session.scalars(letters)) == {each.id for each in seats}
     with pytest.raises(booking.WrongState):
         seat(session, cast.ana)

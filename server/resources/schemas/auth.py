@@ -17,12 +17,25 @@ class RegisterSchema(StrictSchema):
     family_name = Line(required=True, min=1, max=100, metadata={"example": "Silva"})
     birth_date = Day(required=True, metadata={"example": "1988-04-12"})
     phone = Line(max=40, load_default="", metadata={"example": "+1 212 555 0100"})
-    language = Line(max=6, pattern="^[a-z]{2,3}(-[A-Z]{2})?$", load_default="en", metadata={"example": "en"})
+    language = Line(max=6, pattern="^[a-z]{2,3}(-[A-Z]{2})?$", load_default=None, metadata={"example": "en"})
 
 
 class ConfirmSchema(StrictSchema):
     token = fields.String(
         required=True, validate=validate.Length(min=1, max=500), metadata={"example": "WyIxMjM0IiwiYWJjZCJd.aRx..."}
+    )
+
+
+class ForgotPasswordSchema(StrictSchema):
+    email = fields.String(required=True, validate=validate.Length(max=254), metadata={"example": "ana@example.com"})
+
+
+class ResetPasswordSchema(ConfirmSchema):
+    password = fields.String(
+        required=True,
+        load_only=True,
+        validate=validate.Length(max=200),
+        metadata={"example": "a long sentence of my own"},
     )
 
 

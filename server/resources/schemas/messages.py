@@ -3,6 +3,7 @@
 from marshmallow import Schema, fields, validate
 
 from server.resources.schemas.fields import Flag, Instant, Line, QueryInstant, StrictSchema
+from server.utils.languages import LANGUAGES
 
 CHANNELS = ["email", "sms"]
 OUTCOMES = ["waiting", "sent", "skipped", "failed", "missed"]
@@ -65,9 +66,13 @@ class PreferencesSchema(Schema):
     wants_email_reminders = fields.Boolean(required=True)
     wants_sms_reminders = fields.Boolean(required=True)
     time_zone = fields.String(required=True, allow_none=True, metadata={"example": "Europe/Lisbon"})
+    language = fields.String(
+        required=True, allow_none=True, metadata={"description": "Of letters; null: the clinic's", "example": "es"}
+    )
 
 
 class PreferencesChangeSchema(StrictSchema):
     wants_email_reminders = Flag()
     wants_sms_reminders = Flag()
     time_zone = Line(min=1, max=64, allow_none=True, metadata={"example": "Europe/Lisbon"})
+    language = fields.String(allow_none=True, validate=validate.OneOf([*LANGUAGES, None]), metadata={"example": "es"})

@@ -4,6 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from server.resources.schemas.directory import FOR_PATIENTS, RuleFields
 from server.resources.schemas.fields import Day, Flag, Line, StrictSchema
+from server.utils.languages import LANGUAGES
 
 
 class RoomSchema(Schema):
@@ -96,6 +97,7 @@ class SettingsSchema(Schema):
     offers_a_week = fields.Integer(required=True, metadata={"example": 3})
     quiet_from = fields.Time(required=True, format="%H:%M", metadata={"example": "21:00"})
     quiet_until = fields.Time(required=True, format="%H:%M", metadata={"example": "08:00"})
+    language = fields.String(required=True, metadata={"example": "en"})
 
 
 class SettingsChangeSchema(StrictSchema):
@@ -107,4 +109,8 @@ class SettingsChangeSchema(StrictSchema):
     )
     quiet_until = fields.Time(
         format="%H:%M", metadata={"example": "08:00", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"}
+    )
+    language = fields.String(
+        validate=validate.OneOf([*LANGUAGES]),
+        metadata={"description": "Of letters to those who have not chosen one", "example": "en"},
     )

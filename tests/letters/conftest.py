@@ -1,0 +1,5 @@
+"""Letters are looked at in the same browser as pages."""
+
+from tests.browser.conftest import browser
+
+__all__ = ["browser"]
