@@ -39,6 +39,7 @@ class Statement:
         return self._run(values).rowcount
 
     def _run(self, values: Mapping[str, Any]) -> psycopg.RawCursor[Any]:
+        db.session.flush()  # what was changed before belongs to what it sees
         connection = db.session.connection()
         driver: Any = connection.connection.driver_connection
         cursor = psycopg.RawCursor(driver, row_factory=namedtuple_row)
