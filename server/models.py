@@ -12,7 +12,7 @@ from server.tables.booking import (
 )
 from server.tables.clinic import ClinicSettings, HealthcareService, Location, PractitionerRule, Referral, Room
 from server.tables.feeds import CalendarFeed
-from server.tables.messaging import OutboxMessage, ReminderRule
+from server.tables.messaging import LetterText, OutboxMessage, ReminderRule
 from server.tables.people import Patient, Practitioner, RelatedPerson
 from server.tables.scheduling import Closure, ClosurePlanItem, ExternalCalendar, Schedule, schedule_services
 from server.tables.security import RefreshToken, Role, TokenFamily, User, user_roles
@@ -33,6 +33,7 @@ __all__ = [
     "GroupSession",
     "HealthcareService",
     "IdempotencyKey",
+    "LetterText",
     "Location",
     "OutboxMessage",
     "Patient",

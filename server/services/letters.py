@@ -22,7 +22,8 @@ from sqlalchemy.orm import aliased
 
 from server.extensions import db
 from server.models import Appointment, OutboxMessage, Patient, ReminderRule, Status, User, WaitlistOffer
-from server.services import access, links, offers, reminders
+from server.services import access, appearance, letter_texts, links, offers, reminders
+from server.services.letter_texts import Words
 from server.services.outbox import Missed, NoLongerTrue, Undeliverable
 from server.services.rules import OPEN
 from server.services.transaction import database_now
@@ -46,12 +47,25 @@ class Letter:
     calendar_method: str = ""
     region: str = ""  # of a text: the country of phone numbers that name none
     unsubscribe: str = ""  # the address behind List-Unsubscribe, of what somebody may not want
+    logo: bytes = b""  # a PNG, which the HTML shows as cid:logo@frontdesk
 
 
 def compose(message_id: UUID, *, settings: Settings) -> Letter:
     """The letter of one outbox row. Raises NoLongerTrue when overtaken, Undeliverable without an address."""
     message = db.session.get_one(OutboxMessage, message_id, populate_existing=True)
+    if message.sample_language is not None:
+        user = db.session.get_one(User, message.user_id)
+        letter = sample(message.letter, language=message.sample_language, to=user.email, settings=settings)
+        return replace(letter, subject=f"Test: {letter.subject}")
     return COMPOSERS[message.letter](message, settings)
+
+
+def sample(letter: str, *, language: str, settings: Settings, to: str = "", words: Words | None = None) -> Letter:
+    """A letter about a visit that nobody has, with the clinic's own words or `words`; its links lead nowhere."""
+    composed = _render(
+        letter, to=to, settings=settings, language=language, words=words, **_invented(clock.now(), settings)
+    )
+    return replace(composed, unsubscribe="")
 
 
 def preview(message_id: UUID, *, settings: Settings) -> Letter:
@@ -59,7 +73,7 @@ def preview(message_id: UUID, *, settings: Settings) -> Letter:
     letter = compose(message_id, settings=settings)
     links_of_ours = re.compile(re.escape(settings.base_url) + r"/[^\s\"<>]*")
     text, html = (links_of_ours.sub(f"{settings.base_url}/…", form) for form in (letter.text, letter.html))
-    return Letter(letter.to, letter.subject, text, html)
+    return Letter(letter.to, letter.subject, text, appearance.with_logo_inside(html, letter.logo))
 
 
 def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
@@ -81,7 +95,7 @@ def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
         time_zone=zone,
         sequence=appointment.sequence,
         changed_at=appointment.updated_at,
-        summary=f"Visit at {settings.clinic_name}",
+        summary=f"Visit at {appearance.read(settings).name}",
         place=f"{appointment.location.name}, {appointment.location.address}".strip(", "),
         organizer=settings.mail_sender,
         attendee=patient.email,
@@ -172,19 +186,32 @@ def _test_of(rule: ReminderRule, message: OutboxMessage, settings: Settings) -> 
         to=user.email,
         settings=settings,
         is_text=is_text,
-        unsubscribe=settings.base_url,
-        asks=rule.asks_to_confirm,
-        greeting="Sam",
-        day=_in_words(start),
-        time=f"{start:%H:%M}",
-        zone="UTC",
-        minutes=30,
-        practitioner="Dr Example",
-        location=SimpleNamespace(name="Example House", address="1 Example Street", phone="", country=""),
-        link=settings.base_url,
+        **_invented(start, settings) | {"asks": rule.asks_to_confirm},
     )
     subject = "Test of a text message" if is_text else f"Test: {letter.subject}"
     return replace(letter, subject=subject, unsubscribe="", region="")
+
+
+def _invented(start: datetime, settings: Settings) -> dict[str, Any]:
+    """What all letters together may say, of a visit that nobody has."""
+    day, time = _in_words(start), f"{start:%H:%M}"
+    return {
+        "greeting": "Sam",
+        "day": day,
+        "time": time,
+        "zone": "UTC",
+        "minutes": 30,
+        "practitioner": "Dr Example",
+        "location": SimpleNamespace(name="Example House", address="1 Example Street", phone="", country=""),
+        "link": settings.base_url,
+        "unsubscribe": settings.base_url,
+        "asks": True,
+        "visits": [{"day": day, "time": time, "practitioner": "Dr Example"}],
+        "is_asked": False,
+        "service": "Check-up",
+        "deadline": f"{day}, {time}",
+        "later": "",
+    }
 
 
 def _about_series(message: OutboxMessage, settings: Settings) -> Letter:
@@ -299,20 +326,27 @@ def _render(
     *,
     to: str,
     settings: Settings,
+    language: str = "en",
     calendar: str = "",
     calendar_method: str = "",
     unsubscribe: str = "",
     is_text: bool = False,
+    words: Words | None = None,
     **context: Any,
 ) -> Letter:
-    context |= {"clinic": settings.clinic_name, "unsubscribe": unsubscribe}
+    look = appearance.read(settings)
+    context |= {"clinic": look.name, "unsubscribe": unsubscribe}
     if is_text:
         text = " ".join(_environment().get_template(f"{letter}/sms.txt").render(context).split())
         return Letter(to, "", text, "", region=context["location"].country)
-    subject = " ".join(_environment().get_template(f"{letter}/subject.txt").render(context).split())
-    text = _environment().get_template(f"{letter}/body.txt").render(context)
-    html = _environment().from_string(_inlined(letter)).render(context)
-    return Letter(to, subject, text, html, calendar, calendar_method, unsubscribe=unsubscribe)
+    own = (letter_texts.words_of(letter, language) if words is None else words).filled(letter, context)
+    logo = appearance.logo(look.logo_fingerprint) if look.logo_fingerprint else b""
+    context |= own.in_context() | {"signature": letter_texts.paragraphs(look.signature), "logo": logo}
+    context["logo_size"] = appearance.shown_size(logo) if logo else ()
+    subject = " ".join((own.subject or _environment().get_template(f"{letter}/subject.txt").render(context)).split())
+    text = own.in_text(_environment().get_template(f"{letter}/body.txt").render(context), signature=look.signature)
+    html = _environment().from_string(look.coloured(_inlined(letter))).render(context)
+    return Letter(to, subject, text, html, calendar, calendar_method, unsubscribe=unsubscribe, logo=logo)
 
 
 @cache
@@ -337,4 +371,4 @@ def _inlined(letter: str) -> str:
     body = (FOLDER / letter / "body.html").read_text(encoding="utf-8")
     css = (FOLDER / "letter.css").read_text(encoding="utf-8")
     inliner = css_inline.CSSInliner(extra_css=css, keep_style_tags=True, load_remote_stylesheets=False)
-    return inliner.inline(layout.replace("<!-- letter -->", body))
+    return inliner.inline(layout.replace("<!-- letter -->", letter_texts.with_introduction(body)))
