@@ -128,6 +128,10 @@ def _page(letter: str, language: str, form: Mapping[str, str], errors: dict[str,
         form=form,
         errors=errors or {},
         standard_subject=standard.subject,
+        history=[
+            (at, who, words.LETTER_TEXT_HISTORY[action])
+            for at, who, action in letter_texts.history(letter, language, actor=current_actor())
+        ],
         limits=LIMITS,
         views=VIEWS,
         **_names(letter, language),

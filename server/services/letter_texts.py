@@ -5,18 +5,19 @@ text with a few placeholders; they stand after the greeting and before the signa
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from markupsafe import Markup
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.postgresql import insert
 
 from server.errors import Invalid, NotVisible, Stale
 from server.extensions import db
-from server.models import LetterText
+from server.models import AuditEvent, LetterText, User
 from server.services import access, audit, outbox
 from server.services.access import Actor
 from server.services.transaction import atomic
@@ -25,6 +26,9 @@ from server.services.transaction import atomic
 LANGUAGES = {"en": "English", "es": "Español", "fr": "Français", "de": "Deutsch", "ar": "العربية"}
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 LIMITS = {"subject": 120, "introduction": 1000, "closing": 1000}  # characters
+
+HISTORY = 30  # changes that are shown
+_ON_RECORD = "letter-text."
 
 # placeholder -> what stands in its place, from what the templates of the letter know
 _FILL = {
@@ -144,6 +148,18 @@ def read_words(letter: str, language: str, *, actor: Actor) -> Words:
     return words_of(letter, language)
 
 
+def history(letter: str, language: str, *, actor: Actor) -> Sequence[Row[datetime, str, str]]:
+    """Who changed which of these words, newest first: (when, the name of who, the audit's action)."""
+    access.demand("set-up", actor=actor)
+    return db.session.execute(
+        select(AuditEvent.created_at, User.name, AuditEvent.action)
+        .outerjoin(User, User.id == AuditEvent.user_id)
+        .where(AuditEvent.object_id == object_id(letter, language), AuditEvent.action != f"{_ON_RECORD}tested")
+        .order_by(AuditEvent.created_at.desc(), AuditEvent.id.desc())
+        .limit(HISTORY)
+    ).all()
+
+
 def checked(letter: str, values: Mapping[str, str]) -> Words:
     """Words that may be used in this letter. Raises Invalid with a sentence for each field that may not."""
     allowed = ABOUT[letter].placeholders
@@ -211,7 +227,7 @@ def _write(letter: str, language: str, words: Words, if_version: int | None, act
 
 
 def _record(what: str, letter: str, language: str, actor: Actor) -> None:
-    audit.record(f"letter-text.{what}", actor=actor, object_type="LetterText", object_id=object_id(letter, language))
+    audit.record(f"{_ON_RECORD}{what}", actor=actor, object_type="LetterText", object_id=object_id(letter, language))
 
 
 def _demand_known(letter: str, language: str) -> None:

@@ -62,9 +62,8 @@ def compose(message_id: UUID, *, settings: Settings) -> Letter:
 
 def sample(letter: str, *, language: str, settings: Settings, to: str = "", words: Words | None = None) -> Letter:
     """A letter about a visit that nobody has, with the clinic's own words or `words`; its links lead nowhere."""
-    composed = _render(
-        letter, to=to, settings=settings, language=language, words=words, **_invented(clock.now(), settings)
-    )
+    start = (clock.now() + timedelta(days=1)).replace(hour=9, minute=30)
+    composed = _render(letter, to=to, settings=settings, language=language, words=words, **_invented(start, settings))
     return replace(composed, unsubscribe="")
 
 
