@@ -13,7 +13,7 @@ from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
-from PIL import Image, ImageOps
+from PIL import Image
 from sqlalchemy import select
 
 from server.errors import Invalid, NotVisible, Stale
@@ -178,14 +178,14 @@ def _small_png(given: bytes) -> bytes:
         picture = Image.open(BytesIO(given), formats=FORMATS)  # reads the header only
         if picture.width * picture.height > MOST_PIXELS:
             raise Invalid(f"The logo has more than {MOST_PIXELS // 1_000_000} million pixels.")
-        upright = ImageOps.exif_transpose(picture).convert("RGBA")
+        drawn = picture.convert("RGBA")
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise Invalid(f"The logo has more than {MOST_PIXELS // 1_000_000} million pixels.") from error
     except (OSError, SyntaxError, ValueError) as error:  # as Pillow says that this is no picture, or a broken one
         raise Invalid("The logo must be a PNG, JPEG or WebP image.") from error
-    upright.thumbnail(KEPT)
-    bare = Image.new("RGBA", upright.size)  # without what the file said besides
-    bare.paste(upright)
+    drawn.thumbnail(KEPT)
+    bare = Image.new("RGBA", drawn.size)  # without what the file said besides
+    bare.paste(drawn)
     written = BytesIO()
     bare.save(written, "PNG", optimize=True)
     return written.getvalue()

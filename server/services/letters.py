@@ -205,7 +205,10 @@ def _invented(start: datetime, settings: Settings) -> dict[str, Any]:
         "link": settings.base_url,
         "unsubscribe": settings.base_url,
         "asks": True,
-        "visits": [{"day": day, "time": time, "practitioner": "Dr Example"}],
+        "visits": [
+            {"day": _in_words(start + timedelta(weeks=week)), "time": time, "practitioner": "Dr Example"}
+            for week in range(3)
+        ],
         "is_asked": False,
         "service": "Check-up",
         "deadline": f"{day}, {time}",
