@@ -113,6 +113,7 @@ admin.add_url_rule("/reminders/<uuid:rule_id>/delete", view_func=reminder_pages.
 LETTER = "/letters/<letter>/<language>"
 admin.add_url_rule("/appearance", view_func=appearance_pages.show_appearance)
 admin.add_url_rule("/appearance", view_func=appearance_pages.change_appearance, methods=["POST"])
+admin.add_url_rule("/appearance/preview", view_func=appearance_pages.preview_appearance, methods=["GET", "POST"])
 admin.add_url_rule("/letters", view_func=letter_pages.list_letters)
 admin.add_url_rule(LETTER, view_func=letter_pages.show_letter)
 admin.add_url_rule(LETTER, view_func=letter_pages.save_letter, methods=["POST"])

@@ -1,33 +1,18 @@
 """Letters: who gets which and when, the clinic's own words in them, and how they look."""
 
-import re
 from collections.abc import Mapping
-from html import escape
 
 from flask import Response, current_app, flash, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as AnyResponse
 
-from server.admin import words
+from server.admin import previews, words
 from server.admin.reading import read_version
 from server.errors import Invalid, Stale
-from server.services import appearance, letter_texts, letters
+from server.services import letter_texts, letters
 from server.services.letter_texts import ABOUT, LANGUAGES, LIMITS
 from server.utils.text import clean_line, clean_text
 from server.web.identity import current_actor
 from server.web.limits import test_letter_limit
-
-VIEWS = {"light": "Light", "dark": "Dark", "narrow": "Narrow", "text": "Plain text"}
-# The letter's own styles and pictures inside it, and nothing else; the frame is nobody's origin and runs nothing.
-LETTER_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'self'; sandbox"
-)
-# A mail program follows the system; here the reader chooses.
-DARK_RULES = "@media (prefers-color-scheme: dark)"
-HEADING = (
-    '<p style="margin:0;padding:8px 16px;background:#eaf0ee;color:#17302b;font:14px sans-serif">Subject: <b>{}</b></p>'
-)
-NARROW = "<style>html { max-width: 320px; margin: 0 auto; border: solid #7d9690; border-width: 0 1px; }</style>"
 
 Page = str | tuple[str, int] | AnyResponse
 
@@ -79,33 +64,13 @@ def send_test_letter(letter: str, language: str) -> AnyResponse:
 def preview_letter(letter: str, language: str) -> Response:
     """The letter about an invented visit: as it is saved (GET), or with the words of the form (POST)."""
     own = letter_texts.read_words(letter, language, actor=current_actor())
-    view = request.args.get("view", "light")
-    if view not in VIEWS:
-        raise Invalid("There is no such view.")
     try:
         if request.method == "POST":
             own = letter_texts.checked(letter, _read_words())
     except Invalid as refused:
-        sentences = [sentence for found in refused.extra["errors"].values() for sentence in found]
-        return _framed(render_template("admin/preview_refused.html", sentences=sentences), status=refused.status)
-    composed = letters.sample(letter, language=language, words=own, settings=current_app.config["FRONTDESK"])
-    if view == "text":
-        response = _framed(f"Subject: {composed.subject}\n\n{composed.text}")
-        response.content_type = "text/plain; charset=utf-8"
-        return response
-    html = appearance.with_logo_inside(composed.html, composed.logo)
-    html = re.sub(r'href="[^"]*"', 'href="#"', html)  # links lead nowhere
-    html = html.replace(DARK_RULES, "@media all" if view == "dark" else "@media not all")
-    html = html.replace('content="light dark"', f'content="{"dark" if view == "dark" else "light"}"')
-    heading = HEADING.format(escape(composed.subject))
-    html = re.sub(r"<body[^>]*>", lambda body: body[0] + heading, html, count=1)
-    return _framed(html.replace("</head>", NARROW + "</head>", 1) if view == "narrow" else html)
-
-
-def _framed(body: str, *, status: int = 200) -> Response:
-    response = Response(body, status=status, content_type="text/html; charset=utf-8")
-    response.headers["Content-Security-Policy"] = LETTER_POLICY
-    return response
+        return previews.refused(refused)
+    settings = current_app.config["FRONTDESK"]
+    return previews.show(letters.sample(letter, language=language, words=own, settings=settings))
 
 
 def _read_words() -> dict[str, str]:
@@ -133,7 +98,7 @@ def _page(letter: str, language: str, form: Mapping[str, str], errors: dict[str,
             for at, who, action in letter_texts.history(letter, language, actor=current_actor())
         ],
         limits=LIMITS,
-        views=VIEWS,
+        views=previews.VIEWS,
         **_names(letter, language),
     )
 

@@ -107,6 +107,14 @@ def change(changes: dict[str, Any], *, if_version: int | None, settings: Setting
         return read(settings)
 
 
+def draft(changes: dict[str, Any], *, settings: Settings, actor: Actor) -> Appearance:
+    """What `change` would make of it, with the logo that is in use, and nothing changed. Raises Invalid, NotAllowed."""
+    access.demand("set-up", actor=actor)
+    values, now = _checked(changes), read(settings)
+    own_name, colour, signature = (values[name] for name in ("clinic_name", "accent_colour", "signature"))
+    return Appearance(own_name or settings.clinic_name, own_name, colour, signature, now.logo_fingerprint, now.version)
+
+
 def logo(fingerprint: str) -> bytes:
     """The PNG that is in use under this fingerprint. Raises NotVisible."""
     return _logo(fingerprint)

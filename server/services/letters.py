@@ -23,6 +23,7 @@ from sqlalchemy.orm import aliased
 from server.extensions import db
 from server.models import Appointment, OutboxMessage, Patient, ReminderRule, Status, User, WaitlistOffer
 from server.services import access, appearance, letter_texts, links, offers, reminders
+from server.services.appearance import Appearance
 from server.services.letter_texts import Words
 from server.services.outbox import Missed, NoLongerTrue, Undeliverable
 from server.services.rules import OPEN
@@ -60,10 +61,26 @@ def compose(message_id: UUID, *, settings: Settings) -> Letter:
     return COMPOSERS[message.letter](message, settings)
 
 
-def sample(letter: str, *, language: str, settings: Settings, to: str = "", words: Words | None = None) -> Letter:
-    """A letter about a visit that nobody has, with the clinic's own words or `words`; its links lead nowhere."""
+def sample(
+    letter: str,
+    *,
+    language: str,
+    settings: Settings,
+    to: str = "",
+    words: Words | None = None,
+    look: Appearance | None = None,
+) -> Letter:
+    """A letter about a visit that nobody has, in the clinic's words and look or in these; its links lead nowhere."""
     start = (clock.now() + timedelta(days=1)).replace(hour=9, minute=30)
-    composed = _render(letter, to=to, settings=settings, language=language, words=words, **_invented(start, settings))
+    composed = _render(
+        letter,
+        to=to,
+        settings=settings,
+        language=language,
+        words=words,
+        look=look,
+        **_invented(start, settings),
+    )
     return replace(composed, unsubscribe="")
 
 
@@ -334,9 +351,10 @@ def _render(
     unsubscribe: str = "",
     is_text: bool = False,
     words: Words | None = None,
+    look: Appearance | None = None,
     **context: Any,
 ) -> Letter:
-    look = appearance.read(settings)
+    look = look or appearance.read(settings)
     context |= {"clinic": look.name, "unsubscribe": unsubscribe}
     if is_text:
         text = " ".join(_environment().get_template(f"{letter}/sms.txt").render(context).split())

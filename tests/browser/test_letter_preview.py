@@ -9,7 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from server.admin.letter_pages import LETTER_POLICY
+from server.admin.previews import LETTER_POLICY
 from server.trial.sample_cast import PASSWORD
 from tests.running import LiveServer
 

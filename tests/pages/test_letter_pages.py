@@ -7,7 +7,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from server.admin.letter_pages import VIEWS
+from server.admin.previews import VIEWS
 from server.extensions import db
 from server.models import LetterText, OutboxMessage
 from server.services import appearance, letter_texts
@@ -115,14 +115,15 @@ def test_olga_sends_herself_a_test(cast: Cast, page_client: Pages) -> None:
 
 
 def test_dana_and_the_others_may_not(cast: Cast, page_client: Pages) -> None:
-    paths = ("/admin/letters", BOOKED, f"{BOOKED}/preview", f"{BOOKED}/reset", "/admin/appearance")
+    look = ("/admin/appearance", "/admin/appearance/preview")
+    paths = ("/admin/letters", BOOKED, f"{BOOKED}/preview", f"{BOOKED}/reset", *look)
     for person in (cast.dana, cast.dr_cho, cast.ana):
         page = page_client(person)
         for path in paths:
             page.get(path, status=403)
         page.get("/", status=200)
         assert not page.says("Letters")
-        for path in (BOOKED, f"{BOOKED}/test", f"{BOOKED}/reset", f"{BOOKED}/preview", "/admin/appearance"):
+        for path in (BOOKED, f"{BOOKED}/test", f"{BOOKED}/reset", f"{BOOKED}/preview", *look):
             page.post(path, subject="Mine", clinic_name="Mine", if_version=1, status=403)
     assert db.session.scalars(select(LetterText)).all() == []
     assert db.session.scalars(select(OutboxMessage)).all() == []
@@ -180,3 +181,17 @@ def test_olga_goes_back_to_the_standard(app: Flask, cast: Cast, page_client: Pag
     assert (now.name, now.accent_colour, now.logo_fingerprint) == ("Frontdesk", "", "")
     page.post("/admin/appearance", if_version=version, clinic_name="Late", status=412)
     assert page.says("Somebody has changed it since you read it.")
+
+
+def test_olga_looks_at_a_colour_before_anybody_else_does(app: Flask, cast: Cast, page_client: Pages) -> None:
+    page = page_client(cast.olga).get("/admin/appearance", status=200)
+    draft = {"clinic_name": "<b>Harbour</b>", "accent_colour": "#8b1a6b", "signature": "1 Quay Street"}
+    page.post("/admin/appearance/preview?view=light", **draft, status=200)
+    assert page.says("<b>Harbour</b>")
+    assert page.says("1 Quay Street")
+    assert "#8b1a6b" in page.text
+    assert page.response.headers["Content-Security-Policy"].endswith("; sandbox")
+    assert appearance.read(app.config["FRONTDESK"]).name == "Frontdesk"
+    page.get("/admin/appearance")
+    page.post("/admin/appearance/preview", accent_colour="#ffcc00", status=422)
+    assert page.says("White text on #ffcc00 has a contrast of 1.5 to 1")
