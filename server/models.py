@@ -12,7 +12,7 @@ from server.tables.booking import (
 )
 from server.tables.clinic import ClinicSettings, HealthcareService, Location, PractitionerRule, Referral, Room
 from server.tables.feeds import CalendarFeed
-from server.tables.messaging import ClosedAddress, OutboxMessage, ReminderRule, TextReply
+from server.tables.messaging import ClosedAddress, LetterText, OutboxMessage, ReminderRule, TextReply
 from server.tables.people import Patient, Practitioner, RelatedPerson
 from server.tables.scheduling import Closure, ClosurePlanItem, ExternalCalendar, Schedule, schedule_services
 from server.tables.security import KnownDevice, RefreshToken, Role, TokenFamily, User, user_roles
@@ -35,6 +35,7 @@ __all__ = [
     "HealthcareService",
     "IdempotencyKey",
     "KnownDevice",
+    "LetterText",
     "Location",
     "OutboxMessage",
     "Patient",

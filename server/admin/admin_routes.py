@@ -3,6 +3,7 @@
 from flask import Blueprint
 
 from server.admin import (
+    appearance_pages,
     appointment_pages,
     booking_pages,
     calendar_pages,
@@ -11,6 +12,7 @@ from server.admin import (
     joining_pages,
     leave_change_pages,
     leave_pages,
+    letter_pages,
     message_pages,
     reminder_pages,
     request_pages,
@@ -121,3 +123,16 @@ admin.add_url_rule("/reminders", view_func=reminder_pages.create_reminder_rule, 
 admin.add_url_rule("/reminders/<uuid:rule_id>/test", view_func=reminder_pages.send_test, methods=["POST"])
 admin.add_url_rule("/reminders/<uuid:rule_id>/delete", view_func=reminder_pages.ask_delete_rule)
 admin.add_url_rule("/reminders/<uuid:rule_id>/delete", view_func=reminder_pages.delete_rule, methods=["POST"])
+
+# How the clinic appears, and its own words in letters
+LETTER = "/letters/<letter>/<language>"
+admin.add_url_rule("/appearance", view_func=appearance_pages.show_appearance)
+admin.add_url_rule("/appearance", view_func=appearance_pages.change_appearance, methods=["POST"])
+admin.add_url_rule("/appearance/preview", view_func=appearance_pages.preview_appearance, methods=["GET", "POST"])
+admin.add_url_rule("/letters", view_func=letter_pages.list_letters)
+admin.add_url_rule(LETTER, view_func=letter_pages.show_letter)
+admin.add_url_rule(LETTER, view_func=letter_pages.save_letter, methods=["POST"])
+admin.add_url_rule(f"{LETTER}/preview", view_func=letter_pages.preview_letter, methods=["GET", "POST"])
+admin.add_url_rule(f"{LETTER}/test", view_func=letter_pages.send_test_letter, methods=["POST"])
+admin.add_url_rule(f"{LETTER}/reset", view_func=letter_pages.ask_reset)
+admin.add_url_rule(f"{LETTER}/reset", view_func=letter_pages.reset_letter, methods=["POST"])

@@ -17,7 +17,7 @@ from server.web.identity import current_actor
 
 ROWS, TROUBLES, TROUBLE_DAYS = 200, 50, 14
 # The letter's own styles and nothing else; the frame is nobody's origin and runs nothing.
-LETTER_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+LETTER_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 def show_messages() -> str:

@@ -88,6 +88,15 @@ LETTERS = {
     "account-password-changed": "Your password was changed",
     "account-new-sign-in": "A new sign-in",
 }
+# audit action -> what became of the clinic's own words in a letter
+LETTER_TEXT_HISTORY = {
+    "letter-text.subject-changed": "Subject changed",
+    "letter-text.introduction-changed": "Introduction changed",
+    "letter-text.closing-changed": "Closing changed",
+    "letter-text.subject-reset": "Standard subject again",
+    "letter-text.introduction-reset": "Introduction removed",
+    "letter-text.closing-reset": "Closing removed",
+}
 CHANNELS = {"email": "by e-mail", "sms": "by text"}
 # outcome of a message -> (kind of its tag, word)
 OUTCOMES = {

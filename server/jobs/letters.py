@@ -6,10 +6,10 @@ from functools import partial
 from uuid import UUID
 
 from flask import current_app
-from flask_mailman import EmailMultiAlternatives
 
 from server.extensions import mail
 from server.jobs import domain_limit, sms
+from server.jobs.inline_logo import LetterWithLogo
 from server.jobs.smtp_backend import GuardedSMTP
 from server.services import bounces, letters, messages, outbox
 from server.settings import Settings
@@ -71,15 +71,16 @@ def send_due() -> int:
         connection.close()
 
 
-def _message(message_id: UUID, settings: Settings) -> EmailMultiAlternatives:
+def _message(message_id: UUID, settings: Settings) -> LetterWithLogo:
     letter = letters.compose(message_id, settings=settings)
     domain = parseaddr(settings.mail_sender)[1].partition("@")[2]
-    message = EmailMultiAlternatives(
+    message = LetterWithLogo(
         subject=letter.subject,
         body=letter.text,
         from_email=settings.mail_sender,
         to=[letter.to],
         headers={"Message-ID": f"<{message_id}@{domain}>"},
+        logo=letter.logo,
     )
     if letter.unsubscribe:  # RFC 8058: one press in the mail program, without opening anything
         message.extra_headers["List-Unsubscribe"] = f"<{letter.unsubscribe}>"

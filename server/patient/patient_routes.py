@@ -7,6 +7,7 @@ from server.patient import (
     booking_pages,
     feed_pages,
     link_pages,
+    logo_pages,
     preference_pages,
     session_pages,
     visit_pages,
@@ -41,6 +42,7 @@ patient.post("/offer-links/<token>/<any('accept', 'decline', 'leave'):step>")(li
 patient.get("/no-more-reminders/<token>")(link_pages.ask_unsubscribe)
 patient.post("/no-more-reminders/<token>")(link_pages.unsubscribe)
 patient.get("/calendars/<secret>.ics")(feed_pages.read_feed)
+patient.get("/logo/<fingerprint>.png")(logo_pages.show_logo)
 
 patient_account = Blueprint("patient_account", __name__)
 guard(patient_account, account_on_pages)

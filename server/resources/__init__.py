@@ -1,6 +1,7 @@
 """The REST door: one file a noun, each with its blueprint."""
 
 from server.resources.account import account
+from server.resources.appearance import appearance
 from server.resources.appointments import appointments
 from server.resources.auth import auth
 from server.resources.availability import availability
@@ -12,6 +13,7 @@ from server.resources.external_calendars import external_calendars
 from server.resources.group_sessions import group_sessions, group_sessions_of_staff
 from server.resources.holds import holds
 from server.resources.hooks import hooks
+from server.resources.letters import letters
 from server.resources.messages import messages
 from server.resources.schedules import schedules
 from server.resources.series import series
@@ -24,6 +26,8 @@ api_blueprints = (
     account,
     directory,
     set_up,
+    appearance,
+    letters,
     availability,
     holds,
     appointments,

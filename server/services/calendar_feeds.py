@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from server.errors import Invalid, NotVisible
 from server.extensions import db
 from server.models import Appointment, CalendarFeed, Status
-from server.services import access, audit
+from server.services import access, appearance, audit
 from server.services.access import PRACTITIONER, Actor
 from server.services.transaction import atomic
 from server.settings import Settings
@@ -144,6 +144,7 @@ def read_feed(secret: str, *, settings: Settings, actor: Actor) -> Feed:
             .order_by(func.lower(Appointment.during), Appointment.id)
         ).all()
         _note_reading(feed, actor)
+        settings = appearance.named(settings)
     return Feed(f"Visits at {settings.clinic_name}", tuple(_entry(visit, feed, settings) for visit in visits))
 
 

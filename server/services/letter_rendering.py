@@ -18,6 +18,9 @@ from sqlalchemy import select
 
 from server.extensions import db
 from server.models import ClinicSettings, Location
+from server.services import appearance, letter_texts
+from server.services.appearance import Appearance
+from server.services.letter_texts import Words
 from server.settings import Settings
 from server.utils import clock, languages
 from server.utils.languages import isolated, show_day, show_time
@@ -38,6 +41,7 @@ class Letter:
     region: str = ""  # of a text: the country of phone numbers that name none
     unsubscribe: str = ""  # the address behind List-Unsubscribe, of what somebody may not want
     language: str = "en"
+    logo: bytes = b""  # a PNG, which the HTML shows as cid:logo@frontdesk
 
 
 def language_of(wish: str | None) -> str:
@@ -62,19 +66,23 @@ def render(
     calendar_method: str = "",
     unsubscribe: str = "",
     is_text: bool = False,
+    words: Words | None = None,
+    look: Appearance | None = None,
     **more: Any,
 ) -> Letter:
     """The letter `name` in `language`. What templates see are words: no row, no instant.
 
     `zone` is the reader's, None for whoever keeps to that of the place. A visit is told in the time of the place where
     it is, and in the reader's time, too, when their clocks differ. Any other instant of `more` is told in the reader's.
+    The clinic's own words and look are those that are saved, unless they are given.
     """
+    look = look or appearance.read(settings)
     _ = languages.catalog(language).gettext
     own_zone = zone or (location.time_zone if location else "UTC")
     facts: dict[str, Any] = {
         "language": language,
         "direction": languages.direction(language),
-        "clinic": isolated(settings.clinic_name, language),
+        "clinic": isolated(look.name, language),
         "salutation": _("Hello %(name)s,") % {"name": isolated(reader, language)} if reader else _("Hello,"),
         "greeting": isolated(given_name or reader, language),
         "practitioner": isolated(practitioner, language),
@@ -94,10 +102,16 @@ def render(
     if is_text:
         text = " ".join(_template(f"{name}/sms.txt", language).render(facts).split())
         return Letter(to, "", text, "", region=location.country if location else "", language=language)
-    subject = " ".join(_template(f"{name}/subject.txt", language).render(facts).split())
-    text, html = (_template(f"{name}/body.{form}", language).render(facts) for form in ("txt", "html"))
+    own = (letter_texts.words_of(name, language) if words is None else words).filled(name, facts)
+    subject = " ".join((own.subject or _template(f"{name}/subject.txt", language).render(facts)).split())
+    text = _template(f"{name}/body.txt", language).render(facts | own.in_text(look.signature))
     text += _template("footer.txt", language).render(facts)
-    return Letter(to, subject, text, html, calendar, calendar_method, unsubscribe=unsubscribe, language=language)
+    logo = appearance.logo(look.logo_fingerprint) if look.logo_fingerprint else b""
+    facts |= own.in_html(look.signature) | {"logo": logo, "logo_size": appearance.shown_size(logo) if logo else ()}
+    html = look.coloured(_template(f"{name}/body.html", language).render(facts))
+    return Letter(
+        to, subject, text, html, calendar, calendar_method, unsubscribe=unsubscribe, language=language, logo=logo
+    )
 
 
 def in_words(instant: datetime, zone: str, language: str) -> str:
@@ -168,7 +182,7 @@ def _joined(path: str) -> str:
     if not file.startswith("body."):
         return _read(path)
     form = file.removeprefix("body.")
-    letter = _read(f"layout.{form}").replace("<!-- letter -->\n", _read(path))
+    letter = _read(f"layout.{form}").replace("<!-- letter -->\n", letter_texts.with_introduction(_read(path), form))
     for part in ("visit", "visits"):
         letter = letter.replace(f"<!-- {part} -->\n", _read(f"{part}.{form}"))
     return letter

@@ -4,7 +4,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from server.models import Location
+from server.services.appearance import Appearance
 from server.services.letter_rendering import Letter, render, time_of_visit
+from server.services.letter_texts import Words
 from server.settings import Settings
 from server.utils import languages
 
@@ -24,6 +26,8 @@ def sample(
     zone: str | None = None,
     is_text: bool = False,
     is_asked: bool = False,
+    words: Words | None = None,
+    look: Appearance | None = None,
 ) -> Letter:
     """The letter `name` as somebody called Sam would get it about a visit at `start`; its links lead to the clinic."""
     weekly = [start + timedelta(weeks=week) for week in range(3)]
@@ -47,6 +51,8 @@ def sample(
         settings=settings,
         reader="Sam Example",
         given_name="Sam",
+        words=words,
+        look=look,
         location=place,
         start=start,
         minutes=30,

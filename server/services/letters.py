@@ -29,8 +29,10 @@ from server.models import (
     User,
     WaitlistOffer,
 )
-from server.services import access, addresses, letter_samples, links, offers, reminders
+from server.services import access, addresses, appearance, letter_samples, links, offers, reminders
+from server.services.appearance import Appearance
 from server.services.letter_rendering import Letter, language_of, render, time_of_visit
+from server.services.letter_texts import Words
 from server.services.outbox import Missed, NoLongerTrue, Undeliverable
 from server.services.rules import OPEN
 from server.services.transaction import database_now
@@ -48,7 +50,28 @@ AFTERWARDS = timedelta(days=3)  # what could not be said for longer after a visi
 def compose(message_id: UUID, *, settings: Settings) -> Letter:
     """The letter of one outbox row. Raises NoLongerTrue when overtaken, Undeliverable without an address."""
     message = db.session.get_one(OutboxMessage, message_id, populate_existing=True)
+    if message.sample_language is not None:
+        user = db.session.get_one(User, message.user_id)
+        letter = sample(message.letter, language=message.sample_language, to=user.email, settings=settings)
+        return replace(letter, subject=f"Test: {letter.subject}")
     return COMPOSERS[message.letter](message, settings)
+
+
+def sample(
+    letter: str,
+    *,
+    language: str,
+    settings: Settings,
+    to: str = "",
+    words: Words | None = None,
+    look: Appearance | None = None,
+) -> Letter:
+    """A letter about a visit that nobody has, in the clinic's words and look or in these; its links lead nowhere."""
+    start = (clock.now() + timedelta(days=1)).replace(hour=9, minute=30)
+    composed = letter_samples.sample(
+        letter, language=language, to=to, start=start, settings=settings, words=words, look=look
+    )
+    return replace(composed, unsubscribe="")
 
 
 def preview(message_id: UUID, *, settings: Settings) -> Letter:
@@ -56,6 +79,7 @@ def preview(message_id: UUID, *, settings: Settings) -> Letter:
     letter = compose(message_id, settings=settings)
     links_of_ours = re.compile(re.escape(settings.base_url) + r"/[^\s\"<>]*")
     text, html = (links_of_ours.sub(f"{settings.base_url}/…", form) for form in (letter.text, letter.html))
+    html = appearance.with_logo_inside(html, letter.logo)
     return Letter(letter.to, letter.subject, text, html, language=letter.language)
 
 
@@ -90,7 +114,7 @@ def _calendar(appointment: Appointment, method: str, facts: dict[str, Any], sett
         time_zone=appointment.location.time_zone,
         sequence=appointment.sequence,
         changed_at=appointment.updated_at,
-        summary=_("Visit at %(clinic)s") % {"clinic": settings.clinic_name},
+        summary=_("Visit at %(clinic)s") % {"clinic": appearance.read(settings).name},
         place=f"{appointment.location.name}, {appointment.location.address}".strip(", "),
         organizer=settings.mail_sender,
         attendee=facts["to"],
@@ -367,4 +391,4 @@ COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "account-new-sign-in": _about_account,
 }
 
-__all__ = ["COMPOSERS", "Letter", "compose", "preview"]
+__all__ = ["COMPOSERS", "Letter", "compose", "preview", "sample"]

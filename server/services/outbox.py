@@ -61,6 +61,7 @@ def post(
     offer_id: UUID | None = None,
     rule_id: UUID | None = None,
     sequence: int = 0,
+    sample_language: str | None = None,
 ) -> None:
     """Write a letter into the current transaction and hurry it after the commit."""
     db.session.execute(
@@ -73,6 +74,7 @@ def post(
                 offer_id=offer_id,
                 rule_id=rule_id,
                 sequence=sequence,
+                sample_language=sample_language,
             )
         )
     )

@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, insert, select, text, tuple_
 from server.errors import NotAllowed
 from server.extensions import db
 from server.models import OCCUPIES, OCCUPYING, Appointment, AuditEvent, Location, Schedule, Status, User
-from server.services import access, audit, rules, steps
+from server.services import access, appearance, audit, rules, steps
 from server.services.access import Actor
 from server.services.opening_hours import OPENING_HOURS
 from server.services.transaction import atomic
@@ -267,7 +267,7 @@ def calendar(appointment_id: UUID, *, settings: Settings, actor: Actor) -> str:
         time_zone=found.location.time_zone,
         sequence=found.sequence,
         changed_at=found.updated_at,
-        summary=f"Visit at {settings.clinic_name}",
+        summary=f"Visit at {appearance.read(settings).name}",
         place=f"{found.location.name}, {found.location.address}".strip(", "),
         organizer=settings.mail_sender,
         attendee=None,

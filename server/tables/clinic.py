@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, time
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, String, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, SmallInteger, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from server.extensions import Base
@@ -157,6 +157,9 @@ class ClinicSettings(Base):
         CheckConstraint("offer_minutes BETWEEN 5 AND 10080", name="offer_time_is_sane"),
         CheckConstraint("offer_stop_minutes BETWEEN 0 AND 10080", name="offer_stop_is_sane"),
         CheckConstraint("offers_a_week BETWEEN 1 AND 100", name="offers_a_week_is_sane"),
+        CheckConstraint("accent_colour ~ '^(#[0-9a-f]{6})?$'", name="accent_colour_is_one"),
+        CheckConstraint("(logo IS NULL) = (logo_fingerprint = '')", name="logo_has_a_fingerprint"),
+        CheckConstraint("octet_length(logo) <= 262144", name="logo_is_small"),
     )
 
     id: Mapped[bool] = mapped_column(primary_key=True, server_default="true")
@@ -168,4 +171,10 @@ class ClinicSettings(Base):
     quiet_from: Mapped[time] = mapped_column(server_default="21:00")
     quiet_until: Mapped[time] = mapped_column(server_default="08:00")
     language: Mapped[str] = mapped_column(String(10), server_default="en")  # of those who have not chosen one
+    # How pages and letters look; empty is the standard. The logo is a PNG, fetched only by whoever shows it.
+    clinic_name: Mapped[str] = mapped_column(String(80), server_default="")
+    accent_colour: Mapped[str] = mapped_column(String(7), server_default="")
+    signature: Mapped[str] = mapped_column(String(300), server_default="")
+    logo: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    logo_fingerprint: Mapped[str] = mapped_column(String(64), server_default="")  # SHA-256, in hexadecimal digits
     version: Mapped[int] = mapped_column(server_default="1")

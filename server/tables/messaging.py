@@ -35,6 +35,19 @@ class ReminderRule(Base):
     created_at: Mapped[Made]
 
 
+class LetterText(Base):
+    """The clinic's own words in one letter in one language; what is empty is as it came."""
+
+    __tablename__ = "letter_texts"
+
+    letter: Mapped[str] = mapped_column(String(60), primary_key=True)  # a folder of templates/email
+    language: Mapped[str] = mapped_column(String(10), primary_key=True)
+    subject: Mapped[str] = mapped_column(String(120), server_default="")
+    introduction: Mapped[str] = mapped_column(String(1000), server_default="")
+    closing: Mapped[str] = mapped_column(String(1000), server_default="")
+    version: Mapped[int] = mapped_column(server_default="1")
+
+
 class OutboxMessage(Base):
     """One message to one reader, written in the transaction of its cause; only ids, never content.
 
@@ -66,6 +79,7 @@ class OutboxMessage(Base):
     id: Mapped[Key]  # also the Message-ID, so that a repeat is recognised
     letter: Mapped[str] = mapped_column(String(60))  # a folder of templates/email
     channel: Mapped[str] = mapped_column(String(10), server_default="email")
+    sample_language: Mapped[str | None] = mapped_column(String(10))  # a test for staff, about an invented visit
     rule_id: Mapped[UUID | None] = mapped_column(ForeignKey("reminder_rules.id", ondelete="CASCADE"))
     user_id: Mapped[UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     patient_id: Mapped[UUID | None] = mapped_column(ForeignKey("patients.id", ondelete="CASCADE"))

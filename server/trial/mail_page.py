@@ -12,6 +12,7 @@ from typing import Any
 from flask import Blueprint, Response, current_app, render_template
 
 from server.errors import NotVisible
+from server.services.appearance import LOGO_ID, with_logo_inside
 from server.web.guards import everybody, guard
 
 demo_mail = Blueprint("demo_mail", __name__, url_prefix="/demo/mail")
@@ -70,10 +71,14 @@ def show_letter(name: str) -> str:
 @demo_mail.get("/<name>/letter.html")
 def show_html(name: str) -> Response:
     """The HTML part, alone; the page shows it in a frame."""
-    body = _letter(name).get_body(("html",))
+    letter = _letter(name)
+    body = letter.get_body(("html",))
     if body is None:
         raise NotVisible("This letter has no HTML part.")
     html = re.sub(r"(<head[^>]*>)", lambda head: head[1] + LETTER_BASE, body.get_content(), count=1)
+    for part in letter.walk():
+        if part["Content-ID"] == f"<{LOGO_ID}>":
+            html = with_logo_inside(html, part.get_content())
     return Response(html, content_type="text/html; charset=utf-8", headers={"Content-Security-Policy": LETTER_POLICY})
 
 

@@ -8,12 +8,13 @@ from server.utils import clock
 from server.utils.languages import LANGUAGES
 from server.utils.text import clean_line, minutes_in_words
 from server.web.identity import current_actor
+from server.web.look import clinic_name, look
 
 
 def init_app(app: Flask) -> None:
     """Template globals and filters."""
     settings = app.config["FRONTDESK"]
-    app.jinja_env.globals.update(clinic_name=settings.clinic_name, is_demo=settings.demo, actor=current_actor)
+    app.jinja_env.globals.update(clinic_name=clinic_name, look=look, is_demo=settings.demo, actor=current_actor)
     app.jinja_env.filters.update(
         time=show_time,
         day=show_day,

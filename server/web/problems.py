@@ -15,6 +15,7 @@ from server.extensions import jwt
 from server.services.transaction import abandon, sqlstate
 from server.web import sentry
 from server.web.limits import seconds_to_wait
+from server.web.look import keep_plain
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,8 @@ def answer(status: int, slug: str, title: str, detail: str, **members: Any) -> R
     """The same trouble for whoever asked: JSON for programs, a page elsewhere."""
     if request.path.startswith(("/api", "/fhir", "/hooks")):
         return problem(status, slug, title, detail, **members)
+    if status >= 500:
+        keep_plain()
     page = render_template("errors/problem.html", status=status, title=title, detail=detail)
     return Response(page, status=status)
 

@@ -18,7 +18,20 @@ from sqlalchemy import delete, insert, select, update
 from server.extensions import db
 from server.jobs.letters import send_due
 from server.models import Appointment, ClinicSettings, OutboxMessage, User, WaitlistOffer
-from server.services import booking, letters, links, offers, outbox, reminders, series, series_moves, steps, waitlist
+from server.services import (
+    booking,
+    letter_texts,
+    letters,
+    links,
+    offers,
+    outbox,
+    reminders,
+    series,
+    series_moves,
+    steps,
+    waitlist,
+)
+from server.services.letter_texts import ABOUT
 from server.services.letters import COMPOSERS, CONFIRM, FOLLOW_UP, MISSED, STATES, Letter
 from server.services.reminders import REMINDER
 from server.services.series import Scope
@@ -153,6 +166,21 @@ def test_a_letter_loads_nothing_from_anywhere(compose: Compose, letter: str) -> 
     assert not re.search(r"<(img|script|link|iframe|object|form|video|audio)\b", html)
     assert not re.search(r"url\(|@import|\bsrc=", html)
     assert 'style="' in html, "mail programs read the style of the element only"
+
+
+@pytest.mark.parametrize("letter", sorted(COMPOSERS))
+def test_the_clinics_own_words_find_every_placeholder_of_their_letter(
+    compose: Compose, cast: Cast, letter: str
+) -> None:
+    named = " ".join(f"<{{{one}}}>" for one in ABOUT[letter].placeholders)
+    letter_texts.put_words(letter, "en", {"closing": named}, if_version=None, actor=cast.olga.actor)
+    composed = compose(letter)
+    (filled,) = re.findall(r"^<.*>$", composed.text, re.M)
+    assert filled.startswith("<Ana> <Frontdesk>" if "account" not in letter else "<Ana Silva> <Frontdesk>")
+    assert "{" not in filled
+    assert filled in reader_sees(composed.html)
+    if "place" in ABOUT[letter].placeholders:
+        assert filled.endswith("<Riverside> <Dr Min Cho>")
 
 
 def test_the_booking_letter_is_the_same_in_html(compose: Compose, cast: Cast) -> None:

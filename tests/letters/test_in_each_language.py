@@ -18,6 +18,8 @@ from server.services.letters import COMPOSERS, Letter
 from server.settings import Settings
 from server.utils.languages import LANGUAGES
 
+pytestmark = pytest.mark.usefixtures("context")  # the clinic's look is in the database
+
 GOLDEN = pathlib.Path(__file__).parent / "golden"
 SETTINGS = Settings(secret_key="s", jwt_secret_key="j", database_url="", redis_url="", clinic_name="Riverside Clinic")
 START = datetime(2026, 12, 8, 14, 0, tzinfo=UTC)

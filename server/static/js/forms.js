@@ -14,6 +14,7 @@ export function submitFilters() {
 export function guardForms() {
   for (const form of document.querySelectorAll('form[method="post"]')) {
     form.addEventListener("submit", (event) => {
+      if (event.submitter?.formTarget) return; // its answer is shown in a frame, and this page stays
       if (form.dataset.sent) event.preventDefault();
       form.dataset.sent = "yes";
     });
