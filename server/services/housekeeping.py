@@ -7,6 +7,7 @@ from sqlalchemy import delete, func
 
 from server.extensions import db
 from server.models import IdempotencyKey, RefreshToken
+from server.services import bulk_jobs
 from server.services.transaction import atomic
 
 IDEMPOTENCY_KEYS_FOR = timedelta(hours=48)
@@ -21,6 +22,11 @@ def forget_idempotency_keys() -> int:
 def forget_refresh_tokens() -> int:
     """Delete refresh tokens a month after they expired; until then a reuse is noticed."""
     return _delete(delete(RefreshToken).where(RefreshToken.expires_at < func.now() - REFRESH_TOKENS_FOR))
+
+
+def forget_bulk_files() -> int:
+    """Delete what imports and exports left, a week after they ended; returns of how many."""
+    return bulk_jobs.delete_files()
 
 
 def _delete(statement: Any) -> int:
