@@ -1,0 +1,120 @@
+"""The worker: for each queue a Celery of its own, all forked from one process that has loaded everything before.
+
+So bulk work never keeps a letter waiting, and three Celeries cost little more memory than one.
+"""
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from celery.signals import worker_process_init
+
+from server.jobs.celery_app import QUEUES, celery
+from server.settings import Settings
+
+log = logging.getLogger(__name__)
+PAUSE = 1.0  # seconds until a queue whose Celery ended has another one
+
+
+def run(settings: Settings, queues: Sequence[str], concurrency: int | None) -> None:
+    """Work until a signal comes. `concurrency`: processes of each queue, by default what QUEUES says."""
+    if len(queues) == 1:
+        _work(settings, queues[0], concurrency)
+        return
+    _settle()
+    stopping: list[int] = []
+    children: dict[int, str] = {}
+
+    def stop(received: int, _frame: Any) -> None:
+        stopping.append(received)
+        for pid in children:
+            os.kill(pid, signal.SIGTERM)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+    def start(queue: str) -> None:
+        pid = os.fork()
+        if pid == 0:
+            _child(settings, queue, concurrency)
+        children[pid] = queue
+        if stopping:
+            os.kill(pid, signal.SIGTERM)
+
+    for queue in queues:
+        start(queue)
+    while children:
+        pid, _ = os.wait()
+        queue = children.pop(pid)
+        if not stopping:
+            log.error("The worker of the queue %s ended. Another one is started.", queue)
+            time.sleep(PAUSE)
+        if not stopping:
+            start(queue)
+
+
+def _child(settings: Settings, queue: str, concurrency: int | None) -> None:
+    code = 1
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
+        _end_with_parent(signal.SIGTERM)
+        _work(settings, queue, concurrency)
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # what the parent was about to do is none of its business
+
+
+def _work(settings: Settings, queue: str, concurrency: int | None) -> None:
+    celery.worker_main(
+        [
+            "--quiet",
+            "worker",
+            "--queues",
+            queue,
+            "--loglevel",
+            settings.log_level,
+            "--concurrency",
+            str(concurrency or QUEUES[queue].concurrency),
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+            "-n",
+            f"frontdesk-{queue}-{os.getpid()}@%h",
+        ]
+    )
+
+
+def _settle() -> None:
+    """Load what tasks need, and let it stay shared between the processes that are forked from here."""
+
+    import server.jobs.tasks  # noqa: F401
+
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join(5)  # a library's; in a fork it would never run
+    gc.collect()
+    gc.freeze()
+
+
+def _end_with_parent(number: signal.Signals) -> None:
+    """Get this signal when the parent dies, were it by kill -9. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, int(number))  # PR_SET_PDEATHSIG
+
+
+@worker_process_init.connect
+def _die_with_celery(**_: Any) -> None:
+    # One that went on without its Celery would be of no queue, and nobody would end it.
+    _end_with_parent(signal.SIGKILL)
