@@ -11,6 +11,7 @@ from server.resources.docs import api_docs
 from server.resources.external_calendars import external_calendars
 from server.resources.group_sessions import group_sessions, group_sessions_of_staff
 from server.resources.holds import holds
+from server.resources.jobs import exports, imports, jobs, timetable
 from server.resources.messages import messages
 from server.resources.schedules import schedules
 from server.resources.series import series
@@ -39,6 +40,10 @@ api_blueprints = (
     waitlist_offers,
     freed_times,
     waitlist_report,
+    jobs,
+    imports,
+    exports,
+    timetable,
 )
 
 __all__ = ["api_blueprints", "api_docs"]

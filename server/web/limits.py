@@ -49,3 +49,4 @@ hold_limit = limiter.shared_limit("120 per minute", scope="hold", key_func=per_a
 test_letter_limit = limiter.shared_limit("30 per hour", scope="test-letter", key_func=per_account)
 feed_limit = limiter.shared_limit("120 per minute", scope="calendar-feed", key_func=per_address)
 new_feed_limit = limiter.shared_limit("30 per hour", scope="new-calendar-feed", key_func=per_account)
+bulk_limit = limiter.shared_limit("120 per hour", scope="bulk", key_func=per_account)
