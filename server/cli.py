@@ -131,10 +131,13 @@ def worker(settings: Settings, queues: list[str], concurrency: int | None) -> No
 def clock(settings: Settings) -> None:
     """The clock: what happens by itself. Start as many as you like, one leads."""
     _check_servers(settings)
-    from server.app import create_app
+    from server.jobs.celery_app import configure
     from server.jobs.clock import run
+    from server.web.logs import init_logging
 
-    run(create_app(settings))
+    init_logging(settings.log_level)
+    configure(settings.redis_url)
+    run(settings)
 
 
 @main.command()

@@ -8,11 +8,13 @@ from server.admin import (
     calendar_pages,
     day_pages,
     hours_pages,
+    job_pages,
     leave_pages,
     message_pages,
     reminder_pages,
     series_pages,
     session_pages,
+    timetable_pages,
     waitlist_pages,
 )
 from server.web.guards import guard, staff_on_pages
@@ -106,3 +108,16 @@ admin.add_url_rule("/reminders", view_func=reminder_pages.create_reminder_rule, 
 admin.add_url_rule("/reminders/<uuid:rule_id>/test", view_func=reminder_pages.send_test, methods=["POST"])
 admin.add_url_rule("/reminders/<uuid:rule_id>/delete", view_func=reminder_pages.ask_delete_rule)
 admin.add_url_rule("/reminders/<uuid:rule_id>/delete", view_func=reminder_pages.delete_rule, methods=["POST"])
+
+# Imports, exports, and what happens by itself
+admin.add_url_rule("/jobs", view_func=job_pages.list_jobs)
+admin.add_url_rule("/jobs/exports", view_func=job_pages.start_export, methods=["POST"])
+admin.add_url_rule("/jobs/import", view_func=job_pages.show_import)
+admin.add_url_rule("/jobs/import", view_func=job_pages.start_import, methods=["POST"])
+admin.add_url_rule("/jobs/<uuid:job_id>", view_func=job_pages.show_job)
+admin.add_url_rule("/jobs/<uuid:job_id>/progress", view_func=job_pages.show_progress)
+admin.add_url_rule("/jobs/<uuid:job_id>/apply", view_func=job_pages.apply_import, methods=["POST"])
+admin.add_url_rule("/jobs/<uuid:job_id>/cancel", view_func=job_pages.cancel_job, methods=["POST"])
+admin.add_url_rule("/jobs/<uuid:job_id>/file", view_func=job_pages.download_result)
+admin.add_url_rule("/timetable", view_func=timetable_pages.show_timetable)
+admin.add_url_rule("/timetable/<string:name>/run", view_func=timetable_pages.run_job, methods=["POST"])

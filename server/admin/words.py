@@ -1,6 +1,6 @@
 """What staff read: the states of a visit and the steps of its history, in words."""
 
-from server.models import Appointment, Status
+from server.models import Appointment, BulkJob, Status
 
 # state -> (name of its mark and colour, word)
 STATES = {
@@ -87,6 +87,38 @@ OUTCOMES = {
     "failed": ("bad", "Failed"),
     "missed": ("warn", "Missed"),
 }
+JOBS = {
+    "import-patients": "Import of patients",
+    "import-appointments": "Import of appointments",
+    "export-patients": "Export of patients",
+    "export-appointments": "Export of appointments",
+    "export-messages": "Export of messages",
+}
+# state of a job, of a row of an import -> (kind of its tag, word)
+JOB_STATES = {
+    "waiting": ("info", "Waiting"),
+    "running": ("info", "Running"),
+    "checked": ("warn", "Checked, not imported yet"),
+    "done": ("good", "Done"),
+    "failed": ("bad", "Failed"),
+    "cancelled": ("", "Cancelled"),
+}
+ROW_STATES = {
+    "ready": ("info", "New"),
+    "skipped": ("", "There already"),
+    "wrong": ("bad", "Wrong"),
+    "done": ("good", "Imported"),
+    "failed": ("bad", "Not possible"),
+}
+STEPS = {"check": "checked", "apply": "imported", "export": "written"}
+
+
+def progress_line(job: BulkJob) -> str:
+    """How far a job is, in words."""
+    if job.state == "waiting" or (job.state == "running" and not job.total):
+        return "It begins as soon as a worker is free."
+    rows = "row" if job.total == 1 else "rows"
+    return f"{job.done:,} of {job.total:,} {rows} {STEPS[job.step]}."
 
 
 def state_of(appointment: Appointment) -> tuple[str, str]:

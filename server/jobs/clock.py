@@ -10,7 +10,6 @@ from typing import Any
 import psycopg
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
-from flask import Flask
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
@@ -30,9 +29,8 @@ _LEADS = """
 _IS_SEEN = "UPDATE clock_leads SET seen_at = clock_timestamp() WHERE id = 1"
 
 
-def run(app: Flask) -> None:
+def run(settings: Settings) -> None:
     """Wait to be the leader, then keep time until a signal or a lost database ends it."""
-    settings: Settings = app.config["FRONTDESK"]
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stopping.append(received))

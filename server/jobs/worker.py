@@ -5,9 +5,11 @@ So bulk work never keeps a letter waiting, and three Celeries cost little more m
 
 import ctypes
 import gc
+import importlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -15,12 +17,24 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery.signals import worker_process_init
+from sqlalchemy.orm import configure_mappers
 
 from server.jobs.celery_app import QUEUES, celery
 from server.settings import Settings
 
 log = logging.getLogger(__name__)
 PAUSE = 1.0  # seconds until a queue whose Celery ended has another one
+PRELOADED = (
+    "celery.apps.worker",
+    "celery.concurrency.prefork",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.consumer",
+    "celery.worker.control",
+    "celery.worker.loops",
+    "kombu.transport.redis",
+    "server.jobs.tasks",
+)
 
 
 def run(settings: Settings, queues: Sequence[str], concurrency: int | None) -> None:
@@ -77,30 +91,27 @@ def _child(settings: Settings, queue: str, concurrency: int | None) -> None:
 
 
 def _work(settings: Settings, queue: str, concurrency: int | None) -> None:
-    celery.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--queues",
-            queue,
-            "--loglevel",
-            settings.log_level,
-            "--concurrency",
-            str(concurrency or QUEUES[queue].concurrency),
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "-n",
-            f"frontdesk-{queue}-{os.getpid()}@%h",
-        ]
+    # Not celery.worker_main: its command line brings a shell along, 10 MB for each process.
+    worker = celery.Worker(
+        hostname=f"frontdesk-{queue}-{os.getpid()}@{socket.gethostname()}",
+        queues=[queue],
+        concurrency=concurrency or QUEUES[queue].concurrency,
+        pool_cls="prefork",
+        loglevel=settings.log_level,
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
     )
+    worker.start()
+    sys.exit(worker.exitcode or 0)
 
 
 def _settle() -> None:
     """Load what tasks need, and let it stay shared between the processes that are forked from here."""
-
-    import server.jobs.tasks  # noqa: F401
-
+    for name in PRELOADED:
+        importlib.import_module(name)
+    configure_mappers()
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
             thread.join(5)  # a library's; in a fork it would never run

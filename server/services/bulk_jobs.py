@@ -167,8 +167,10 @@ def count_rows(job_id: UUID, *, actor: Actor) -> dict[str, int]:
 def list_rows(
     job_id: UUID, *, actor: Actor, limit: int = 50, after: Mapping[str, str] | None = None, state: str | None = None
 ) -> tuple[Sequence[BulkRow], dict[str, str] | None]:
-    """Rows of an import in the order of the file, each with what the check found or what became of it."""
-    _one(job_id, actor=actor)
+    """Rows of an import in the order of the file, each with what the check found or what became of it; on record."""
+    with atomic():
+        job = _one(job_id, actor=actor)
+        audit.record(f"{job.kind}.read", actor=actor, object_type="BulkJob", object_id=job_id)
     query = select(BulkRow).where(BulkRow.job_id == job_id).order_by(BulkRow.number).limit(limit + 1)
     if state:
         query = query.where(BulkRow.state == state)
