@@ -149,9 +149,10 @@ def _check_batch(turn: Turn, checker: Any, rows: list[tuple[int, dict[str, str]]
 def _apply_one(turn: Turn, kind: Any, actor: Actor) -> bool:
     """The next row, with the command that everybody uses. False when there is none left."""
     with bulk_jobs.work(turn) as job:
+        last = (job.position or {}).get("number", 0)  # so that the rows before are not looked through each time
         row = db.session.scalars(
             select(BulkRow)
-            .where(BulkRow.job_id == job.id, BulkRow.state == "ready")
+            .where(BulkRow.job_id == job.id, BulkRow.state == "ready", BulkRow.number > last)
             .order_by(BulkRow.number)
             .limit(1)
             .execution_options(populate_existing=True)
@@ -169,6 +170,7 @@ def _apply_one(turn: Turn, kind: Any, actor: Actor) -> bool:
         else:
             row.state, row.detail = ("skipped", refused[:1000]) if refused else ("done", "")
         job.done += 1
+        job.position = {"number": row.number}
         return True
 
 

@@ -55,6 +55,10 @@ class Report:
     troubles: Sequence[str]
     now: datetime
 
+    @property
+    def has_clock(self) -> bool:
+        return self.clock is not None and self.now - self.clock.seen_at <= CLOCK_IS_LOST_AFTER
+
 
 _BEGIN = text("""
     INSERT INTO job_runs (name, started_at) VALUES (:name, clock_timestamp())

@@ -23,9 +23,8 @@ function watch(box) {
     bar.max = next.total || 1;
     bar.value = next.done;
     if (sentence.textContent !== next.words) sentence.textContent = next.words; // a reader hears what is new
-    const isOver = !["waiting", "running"].includes(next.state);
-    if (isOver || next.step !== step) location.reload();
+    if (next.state !== state || next.step !== step) location.reload();
     else setTimeout(look, PAUSE);
   }
-  if (state) setTimeout(look, PAUSE);
+  setTimeout(look, PAUSE);
 }
