@@ -181,6 +181,17 @@ def test_a_worker_that_was_thought_dead_finds_out_before_it_writes(cast: Cast) -
     assert imports._apply_one(second, imports.KINDS["patients"], cast.olga.actor)
 
 
+def test_control_without_asking_for_the_lease_it_would_write(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = check(cast, PATIENTS)
+    imports.apply_import(job.id, sha256=job.sha256 or "", actor=cast.olga.actor)
+    first = bulk_jobs.lease()
+    assert first is not None
+    db.session.execute(text("UPDATE bulk_jobs SET leased_until = clock_timestamp() - interval '1 second'"))
+    assert bulk_jobs.lease() is not None
+    monkeypatch.setattr(bulk_jobs, "_of", lambda turn: select(BulkJob).where(BulkJob.id == turn.job_id))
+    assert imports._apply_one(first, imports.KINDS["patients"], cast.olga.actor), "two workers, one row each time"
+
+
 def test_an_import_ends_when_olga_is_no_administrator_any_more(cast: Cast) -> None:
     job = check(cast, PATIENTS)
     imports.apply_import(job.id, sha256=job.sha256 or "", actor=cast.olga.actor)
