@@ -34,7 +34,6 @@ if __name__ == "__main__":
     from server.settings import load
 
     exports.CHUNK = 10  # so that a small file has several
-    if int(sys.argv[2]):
-        die_at(sys.argv[1], int(sys.argv[2]))
+    die_at(sys.argv[1], int(sys.argv[2]))
     with create_app(load()).app_context():
         BY_NAME["work-on-bulk-jobs"].run()
