@@ -110,7 +110,7 @@ ROW_STATES = {
     "done": ("good", "Imported"),
     "failed": ("bad", "Not possible"),
 }
-STEPS = {"check": "checked", "apply": "imported", "export": "written"}
+STEPS = {"check": "checked", "apply": "done", "export": "written"}
 
 
 def progress_line(job: BulkJob) -> str:
