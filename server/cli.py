@@ -113,7 +113,7 @@ def _queues(_context: Any, _option: Any, value: str) -> list[str]:
 @click.option(
     "--concurrency",
     type=click.IntRange(1, 64),
-    help="Processes for each queue.  [default: now 2, letters 2, bulk 1]",
+    help="Processes for each queue.  [default: 2]",
 )
 @with_settings
 def worker(settings: Settings, queues: list[str], concurrency: int | None) -> None:

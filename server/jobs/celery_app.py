@@ -22,7 +22,7 @@ class Queue:
 QUEUES = {
     NOW: Queue(concurrency=2, soft_seconds=110, hard_seconds=120),
     LETTERS: Queue(concurrency=2, soft_seconds=240, hard_seconds=300),
-    BULK: Queue(concurrency=1, soft_seconds=240, hard_seconds=300),
+    BULK: Queue(concurrency=2, soft_seconds=240, hard_seconds=300),
 }
 MEMORY_KB = 400_000  # of one process; one that has grown beyond it ends after its task
 

@@ -19,8 +19,13 @@ def options(name: str) -> dict[str, Any]:
 def send(name: str) -> bool:
     """Ask a worker for one row of the timetable; while the broker is away the next tick asks again."""
     try:
-        celery.send_task("run-job", args=[name], expires=300, **options(name))
+        celery.send_task("run-job", args=[name], expires=_worth_while(name), **options(name))
     except Exception as error:
         log.warning("The broker does not take %s: %s", name, type(error).__name__)
         return False
     return True
+
+
+def _worth_while(name: str) -> int:
+    """Seconds in which a worker may still take it: about as long as until the clock asks again."""
+    return max(60, min(BY_NAME[name].every_seconds, 3600))

@@ -73,6 +73,7 @@ def apply_import(job_id: UUID, *, sha256: str, actor: Actor) -> BulkJob:
             raise _wrong("sha256", "This is not the file that was checked.")
         job.step, job.state, job.done = "apply", "waiting", 0
         job.total = _count(job_id, "ready")
+        job.leased_until = func.clock_timestamp()  # since when it waits
         job.asked_by_id = actor.user_id  # whoever presses the button answers for it
         audit.record(f"{job.kind}.applied", actor=actor, object_type="BulkJob", object_id=job_id)
         bulk_jobs.hurry()
