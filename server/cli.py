@@ -115,15 +115,16 @@ def _queues(_context: Any, _option: Any, value: str) -> list[str]:
     type=click.IntRange(1, 64),
     help="Processes for each queue.  [default: 2]",
 )
+@click.option("--clock", "keeps_time", is_flag=True, help="Keep time as well, where memory is scarce.")
 @with_settings
-def worker(settings: Settings, queues: list[str], concurrency: int | None) -> None:
+def worker(settings: Settings, queues: list[str], concurrency: int | None, keeps_time: bool) -> None:
     """The background worker: Celery, for each queue with processes of its own."""
     _check_servers(settings)
     from server.app import create_app
     from server.jobs.worker import run
 
     create_app(settings)
-    run(settings, queues, concurrency)
+    run(settings, queues, concurrency=concurrency, keeps_time=keeps_time)
 
 
 @main.command()

@@ -13,7 +13,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from celery.signals import worker_process_init
@@ -37,12 +38,21 @@ PRELOADED = (
 )
 
 
-def run(settings: Settings, queues: Sequence[str], concurrency: int | None) -> None:
-    """Work until a signal comes. `concurrency`: processes of each queue, by default what QUEUES says."""
-    if len(queues) == 1:
-        _work(settings, queues[0], concurrency)
+def run(settings: Settings, queues: Sequence[str], *, concurrency: int | None, keeps_time: bool) -> None:
+    """Work until a signal comes. `concurrency`: processes of each queue, by default what QUEUES says.
+
+    With `keeps_time` a clock runs beside them; it waits while another one leads.
+    """
+    roles: dict[str, Callable[[], None]] = {
+        f"queue {queue}": partial(_work, settings, queue, concurrency) for queue in queues
+    }
+    if keeps_time:
+        roles["clock"] = partial(_keep_time, settings)
+    if len(roles) == 1:
+        for role in roles.values():
+            role()
         return
-    _settle()
+    _settle([*PRELOADED, "server.jobs.clock"] if keeps_time else PRELOADED)
     stopping: list[int] = []
     children: dict[int, str] = {}
 
@@ -54,40 +64,48 @@ def run(settings: Settings, queues: Sequence[str], concurrency: int | None) -> N
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
 
-    def start(queue: str) -> None:
+    def start(name: str) -> None:
         pid = os.fork()
         if pid == 0:
-            _child(settings, queue, concurrency)
-        children[pid] = queue
+            _child(roles[name])
+        children[pid] = name
         if stopping:
             os.kill(pid, signal.SIGTERM)
 
-    for queue in queues:
-        start(queue)
+    for name in roles:
+        start(name)
     while children:
         pid, _ = os.wait()
-        queue = children.pop(pid)
+        name = children.pop(pid)
         if not stopping:
-            log.error("The worker of the queue %s ended. Another one is started.", queue)
+            log.error("The worker's %s ended. Another one is started.", name)
             time.sleep(PAUSE)
         if not stopping:
-            start(queue)
+            start(name)
 
 
-def _child(settings: Settings, queue: str, concurrency: int | None) -> None:
+def _child(role: Callable[[], None]) -> None:
     code = 1
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL)
         _end_with_parent(signal.SIGTERM)
-        _work(settings, queue, concurrency)
+        role()
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+    except Exception:
+        log.exception("The worker's child ends")
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)  # what the parent was about to do is none of its business
+
+
+def _keep_time(settings: Settings) -> None:
+    from server.jobs import clock
+
+    clock.run(settings)
 
 
 def _work(settings: Settings, queue: str, concurrency: int | None) -> None:
@@ -107,9 +125,9 @@ def _work(settings: Settings, queue: str, concurrency: int | None) -> None:
     sys.exit(worker.exitcode or 0)
 
 
-def _settle() -> None:
+def _settle(names: Sequence[str]) -> None:
     """Load what tasks need, and let it stay shared between the processes that are forked from here."""
-    for name in PRELOADED:
+    for name in names:
         importlib.import_module(name)
     configure_mappers()
     for thread in threading.enumerate():

@@ -5,6 +5,11 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
+from server.errors import DomainError
+from server.services import directory
+from server.services.occupancy import SlotTaken
+from server.utils import clock
+
 BEYOND = "It has more cells than the first line has names."
 
 
@@ -42,3 +47,16 @@ def read_moment(value: str) -> datetime | None:
         except ValueError:
             continue
     return None
+
+
+def in_words(error: DomainError) -> str:
+    """What is wrong with a row: field by field, or why its time is not free and which is."""
+    if isinstance(error, SlotTaken) and (free := error.extra.get("alternatives")):
+        start = clock.local(free[0].start, directory.location(free[0].location_id).time_zone)
+        return f"This time is taken. The next free one is {start:%Y-%m-%d %H:%M}."
+    errors = error.extra.get("errors")
+    if not errors or "reasons" in error.extra:
+        return error.detail
+    return " ".join(
+        f"{name.replace('_', ' ').capitalize()}: {sentence}" for name, lines in errors.items() for sentence in lines
+    )

@@ -13,7 +13,7 @@ from server.models import Appointment, Status
 from server.services import availability, booking, directory, duplicates, rules
 from server.services.access import Actor
 from server.services.duplicates import Known
-from server.services.import_rows import BEYOND, Checked, read_date, read_moment
+from server.services.import_rows import BEYOND, Checked, in_words, read_date, read_moment
 from server.utils import clock
 from server.utils.text import clean_line
 
@@ -76,7 +76,7 @@ class Checker:
         except Unavailable:
             raise
         except DomainError as refused:
-            return Checked(number=number, state="wrong", label=label, detail=refused.detail)
+            return Checked(number=number, state="wrong", label=label, detail=in_words(refused))
         fields |= {"during": _as_text(during), "occupied": _as_text(occupied)}
         for whose, lower, upper in _stretches(fields):
             for other_lower, other_upper, row in self._taken.get(whose, ()):

@@ -15,6 +15,7 @@ from server.models import BulkJob, BulkRow
 from server.services import access, audit, bulk_jobs, import_patients, import_visits
 from server.services.access import Actor
 from server.services.bulk_jobs import JobState, Turn
+from server.services.import_rows import in_words
 from server.services.transaction import atomic, retried
 from server.utils import csv_files
 from server.utils.csv_files import NotCsv, Table
@@ -173,16 +174,6 @@ def _apply_one(turn: Turn, kind: Any, actor: Actor) -> bool:
         job.done += 1
         job.position = {"number": row.number}
         return True
-
-
-def in_words(error: DomainError) -> str:
-    """What is wrong with a row, field by field."""
-    errors = error.extra.get("errors")
-    if not errors or "reasons" in error.extra:
-        return error.detail
-    return " ".join(
-        f"{name.replace('_', ' ').capitalize()}: {sentence}" for name, lines in errors.items() for sentence in lines
-    )
 
 
 def _read(kind: str, content: bytes) -> Table:

@@ -2,8 +2,10 @@
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
+from click.testing import CliRunner
 from sqlalchemy import text
 
+from server.cli import main
 from server.errors import NotAllowed, Unavailable
 from server.extensions import db
 from server.jobs.celery_app import QUEUES, celery
@@ -83,6 +85,13 @@ def test_run_now_says_when_nobody_can_be_asked(cast: Cast, monkeypatch: pytest.M
     monkeypatch.setattr(runs, "ask", lambda name: False)
     with pytest.raises(Unavailable, match="broker"):
         runs.run_now("send-letters", actor=cast.olga.actor)
+
+
+@pytest.mark.parametrize("queues", ["", "letters,surgery"])
+def test_a_worker_is_told_which_queues_there_are(queues: str) -> None:
+    said = CliRunner().invoke(main, ["worker", "--queues", queues])
+    assert said.exit_code == 2
+    assert "Choose from now, letters, bulk, separated by commas." in said.output
 
 
 def test_every_row_has_a_queue_with_time_limits_and_no_queue_is_without_a_row() -> None:
