@@ -106,6 +106,18 @@ class TimetableRowSchema(Schema):
 
 
 class TimetableSchema(Schema):
-    clock = fields.Nested(ClockSchema, required=True, allow_none=True)
+    clock = fields.Nested(
+        ClockSchema,
+        required=True,
+        allow_none=True,
+        metadata={
+            "description": "The one that leads, or led last",
+            "example": {
+                "clock": "desk-1, process 4711",
+                "since": "2026-12-01T06:00:00Z",
+                "seen_at": "2026-12-01T09:00:00Z",
+            },
+        },
+    )
     troubles = fields.List(fields.String(), required=True, metadata={"description": "What stands still, in sentences"})
     items = fields.List(fields.Nested(TimetableRowSchema), required=True)
