@@ -1,30 +1,21 @@
-"""Imports and exports as jobs: who may see them, how far they are, and who works on them.
+"""Imports and exports as jobs: who may see them, how far they are, and how they are stopped."""
 
-A worker leases a job and works on it a row or a chunk at a time. Each of these is a transaction that locks the job,
-asks whether it is still this worker's and wanted, and moves its position: so a worker that is killed loses nothing
-and doubles nothing, and one that was thought dead finds out before it writes. See docs/decisions/0010.
-"""
-
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, select, text, update
-from sqlalchemy.orm import undefer
+from sqlalchemy import Select, delete, func, select
 
 from server.errors import Conflict, NotAllowed, NotVisible
 from server.extensions import db
 from server.models import BulkChunk, BulkJob, BulkRow, Closure, ClosurePlanItem, User
-from server.services import access, audit
+from server.services import access, audit, bulk_turns
 from server.services.access import Actor
 from server.services.transaction import after_commit, atomic
 from server.utils.text import clean_line
-from server.utils.tokens import new_id
 
-LEASE = timedelta(seconds=60)
 FILES_FOR = timedelta(days=7)
 JOBS_FOR = timedelta(days=90)
 PLANS_FOR = timedelta(days=7)
@@ -38,20 +29,6 @@ class JobState(Conflict):
     """The job is not in a state from which this is possible."""
 
     slug, title = "job-state", "That is not possible now"
-
-
-class Lost(Exception):
-    """The job is not this worker's any more: it was cancelled, or another worker took it."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A worker's lease of one job, for a while."""
-
-    job_id: UUID
-    lease: UUID
-    step: str
-    attempts: int  # since something was done last, this one included
 
 
 @dataclass(frozen=True)
@@ -186,7 +163,7 @@ def cancel_job(job_id: UUID, *, actor: Actor) -> BulkJob:
         job = _one(job_id, actor=actor, to_change=True)
         if job.is_over:
             raise JobState("This job is over already.", state=job.state)
-        _end(job, "cancelled")
+        bulk_turns.end(job, "cancelled")
         audit.record(f"{job.kind}.cancelled", actor=actor, object_type="BulkJob", object_id=job.id)
         db.session.flush()
         db.session.refresh(job)
@@ -208,7 +185,7 @@ def delete_files(*, kept_for: timedelta = FILES_FOR) -> int:
         ).all()
         for job in old:
             if job.state == "checked":
-                _end(job, "cancelled", "Nobody wanted it to be imported within a week.")
+                bulk_turns.end(job, "cancelled", "Nobody wanted it to be imported within a week.")
             _forget(job)
             job.files_deleted_at = now
         db.session.flush()
@@ -222,93 +199,7 @@ def hurry() -> None:
         after_commit(wake)
 
 
-# --- for whoever works on them ---
-
-_LEASE = text("""
-    UPDATE bulk_jobs SET state = 'running', lease = :lease, attempts = attempts + 1,
-           leased_until = clock_timestamp() + :duration, started_at = coalesce(started_at, clock_timestamp())
-     WHERE id = (
-        SELECT id FROM bulk_jobs
-         WHERE state IN ('waiting', 'running') AND (leased_until IS NULL OR leased_until <= clock_timestamp())
-         ORDER BY leased_until NULLS FIRST, id  -- in turns
-         LIMIT 1 FOR UPDATE SKIP LOCKED)
-    RETURNING id, step, attempts
-""")
-
-
-def lease() -> Turn | None:
-    """Take the job that waits longest for its next turn; None when there is nothing to do."""
-    token = new_id()
-    with atomic():
-        row = db.session.execute(_LEASE, {"lease": token, "duration": LEASE}).one_or_none()
-    return Turn(row.id, token, row.step, row.attempts) if row is not None else None
-
-
-def read(turn: Turn) -> BulkJob:
-    """The job of a turn, with the file of an import. Raises Lost."""
-    with atomic():
-        job = db.session.scalars(_of(turn).options(undefer(BulkJob.input_file))).one_or_none()
-        if job is None:
-            raise Lost
-        return job
-
-
-@contextmanager
-def work(turn: Turn) -> Iterator[BulkJob]:
-    """One transaction of work on a leased job: its row is locked, and its lease is renewed. Raises Lost."""
-    with atomic():
-        job = db.session.scalars(_of(turn).with_for_update()).one_or_none()
-        if job is None:
-            raise Lost
-        yield job
-        if job.state == "running":
-            job.leased_until = func.clock_timestamp() + LEASE
-            job.attempts = 0
-        db.session.flush()
-
-
-def actor_of(job: BulkJob) -> Actor:
-    """Who asked for it, with what they may do by now. Raises Unauthenticated."""
-    if job.asked_by_id is None:
-        raise access.Unauthenticated("Whoever asked for this has no account any more.")
-    try:
-        return access.actor_for(job.asked_by_id)
-    except access.Unauthenticated as error:
-        raise access.Unauthenticated("The account of whoever asked for this is switched off.") from error
-
-
-def put_back(turn: Turn, *, pause: timedelta = timedelta(0)) -> None:
-    """End a turn: somebody else may have the next one, after a pause."""
-    with atomic():
-        db.session.execute(
-            update(BulkJob)
-            .where(BulkJob.id == turn.job_id, BulkJob.lease == turn.lease, BulkJob.state == "running")
-            .values(lease=None, leased_until=func.clock_timestamp() + pause)
-        )
-
-
-def finish(job: BulkJob) -> None:
-    """It is done, in the transaction of its last piece."""
-    _end(job, "done")
-
-
-def fail(turn: Turn, sentence: str) -> None:
-    """It cannot go on; what was done stays."""
-    with atomic():
-        job = db.session.scalars(_of(turn).with_for_update()).one_or_none()
-        if job is not None:
-            _end(job, "failed", clean_line(sentence)[:300])
-
-
 # --- the parts ---
-
-
-def _of(turn: Turn) -> Select[BulkJob]:
-    return (
-        select(BulkJob)
-        .where(BulkJob.id == turn.job_id, BulkJob.lease == turn.lease, BulkJob.state == "running")
-        .execution_options(populate_existing=True)
-    )
 
 
 def _visible(actor: Actor) -> Select[BulkJob]:
@@ -337,14 +228,6 @@ def locked(job_id: UUID, *, actor: Actor) -> BulkJob:
 def _names(user_ids: set[UUID | None]) -> dict[UUID | None, str]:
     rows = db.session.execute(select(User.id, User.name, User.email).where(User.id.in_(user_ids)))
     return {row.id: row.name or row.email for row in rows}
-
-
-def _end(job: BulkJob, state: str, error: str = "") -> None:
-    job.state, job.error = state, error
-    job.ended_at = func.clock_timestamp()
-    job.lease = job.leased_until = job.input_file = None
-    if state != "done" and job.step == "export":
-        db.session.execute(delete(BulkChunk).where(BulkChunk.job_id == job.id))
 
 
 def _forget(job: BulkJob) -> None:

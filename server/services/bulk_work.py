@@ -5,8 +5,8 @@ import time
 from datetime import timedelta
 
 from server.errors import DomainError, Unavailable
-from server.services import bulk_jobs, exports, imports
-from server.services.bulk_jobs import Lost, Turn
+from server.services import bulk_jobs, bulk_turns, exports, imports
+from server.services.bulk_turns import Lost, Turn
 from server.services.transaction import abandon
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def work_due() -> int:
     until = time.monotonic() + SECONDS
     did = 0
     while time.monotonic() < until:
-        turn = bulk_jobs.lease()
+        turn = bulk_turns.lease()
         if turn is None:
             return did
         did += _take(turn)
@@ -36,22 +36,22 @@ def _take(turn: Turn) -> int:
     """One turn of one job. Whatever goes wrong, the job goes on later, or says why it does not."""
     until = time.monotonic() + TURN_SECONDS
     if turn.attempts > MAX_ATTEMPTS:
-        bulk_jobs.fail(turn, "It was begun several times and came to no end. What was done until then stays.")
+        bulk_turns.fail(turn, "It was begun several times and came to no end. What was done until then stays.")
         return 0
     try:
         did = STEPS[turn.step](turn, until)
     except Lost:
         return 0
     except Unavailable:
-        bulk_jobs.put_back(turn, pause=timedelta(seconds=5))
+        bulk_turns.put_back(turn, pause=timedelta(seconds=5))
         return 0
     except DomainError as refused:
-        bulk_jobs.fail(turn, refused.detail)
+        bulk_turns.fail(turn, refused.detail)
         return 0
     except Exception as error:  # a time limit is one, too
         abandon()
         log.error("The job %s is put back: %s", turn.job_id, type(error).__name__)
-        bulk_jobs.put_back(turn, pause=timedelta(seconds=10))
+        bulk_turns.put_back(turn, pause=timedelta(seconds=10))
         return 0
-    bulk_jobs.put_back(turn)
+    bulk_turns.put_back(turn)
     return did

@@ -24,9 +24,10 @@ from server.models import (
     Room,
     Status,
 )
-from server.services import access, audit, bulk_jobs
+from server.services import access, audit, bulk_jobs, bulk_turns
 from server.services.access import Actor
-from server.services.bulk_jobs import JobState, Turn
+from server.services.bulk_jobs import JobState
+from server.services.bulk_turns import Turn
 from server.services.transaction import atomic
 from server.utils import clock, csv_files
 
@@ -106,13 +107,14 @@ def write_chunks(turn: Turn, until: float) -> int:
     """Write chunks until it is `until` (monotonic); returns how many rows."""
     did = 0
     while time.monotonic() < until:
-        with bulk_jobs.work(turn) as job:
-            _demand(job.kind, job.options, bulk_jobs.actor_of(job))
+        with bulk_turns.work(turn) as job:
+            actor = bulk_turns.actor_of(job)
+            _demand(job.kind, job.options, actor)
             written = _write_chunk(job)
             did += written
             if written < CHUNK:
-                bulk_jobs.finish(job)
-                audit.record(f"{job.kind}.made", actor=bulk_jobs.actor_of(job), object_type="BulkJob", object_id=job.id)
+                bulk_turns.finish(job)
+                audit.record(f"{job.kind}.made", actor=actor, object_type="BulkJob", object_id=job.id)
                 break
     return did
 

@@ -12,9 +12,10 @@ from sqlalchemy import func, insert, select, text
 from server.errors import DomainError, Invalid, Unavailable
 from server.extensions import db
 from server.models import BulkJob, BulkRow
-from server.services import access, audit, bulk_jobs, import_patients, import_visits
+from server.services import access, audit, bulk_jobs, bulk_turns, import_patients, import_visits
 from server.services.access import Actor
-from server.services.bulk_jobs import JobState, Turn
+from server.services.bulk_jobs import JobState
+from server.services.bulk_turns import Turn
 from server.services.import_rows import in_words
 from server.services.transaction import atomic, retried
 from server.utils import csv_files
@@ -88,7 +89,7 @@ def apply_import(job_id: UUID, *, sha256: str, actor: Actor) -> BulkJob:
 
 def check_rows(turn: Turn, until: float) -> int:
     """Check rows and write down what was found, until it is `until` (monotonic); returns how many."""
-    job = bulk_jobs.read(turn)
+    job = bulk_turns.read(turn)
     kind, actor = _kind(job), _actor(job)
     with atomic():
         checker = kind.Checker(actor=actor)
@@ -106,7 +107,7 @@ def check_rows(turn: Turn, until: float) -> int:
             return did
         _check_batch(turn, checker, rows)
         did += len(rows)
-    with bulk_jobs.work(turn) as job:
+    with bulk_turns.work(turn) as job:
         job.state, job.position, job.input_file = "checked", None, None  # what it said stands in the rows
         job.lease = job.leased_until = None
     return did
@@ -114,19 +115,19 @@ def check_rows(turn: Turn, until: float) -> int:
 
 def apply_rows(turn: Turn, until: float) -> int:
     """Import rows that are ready, each in a transaction of its own, until it is `until`; returns how many."""
-    job = bulk_jobs.read(turn)
+    job = bulk_turns.read(turn)
     kind, actor, did = _kind(job), _actor(job), 0
     while time.monotonic() < until:
         if not _apply_one(turn, kind, actor):
-            with bulk_jobs.work(turn) as job:
-                bulk_jobs.finish(job)
+            with bulk_turns.work(turn) as job:
+                bulk_turns.finish(job)
             break
         did += 1
     return did
 
 
 def _check_batch(turn: Turn, checker: Any, rows: list[tuple[int, dict[str, str]]]) -> None:
-    with bulk_jobs.work(turn) as job:
+    with bulk_turns.work(turn) as job:
         found = checker.check(rows)
         db.session.execute(
             insert(BulkRow),
@@ -150,7 +151,7 @@ def _check_batch(turn: Turn, checker: Any, rows: list[tuple[int, dict[str, str]]
 @retried
 def _apply_one(turn: Turn, kind: Any, actor: Actor) -> bool:
     """The next row, with the command that everybody uses. False when there is none left."""
-    with bulk_jobs.work(turn) as job:
+    with bulk_turns.work(turn) as job:
         last = (job.position or {}).get("number", 0)  # so that the rows before are not looked through each time
         row = db.session.scalars(
             select(BulkRow)
@@ -197,7 +198,7 @@ def _kind(job: BulkJob) -> Any:
 
 
 def _actor(job: BulkJob) -> Actor:
-    actor = bulk_jobs.actor_of(job)
+    actor = bulk_turns.actor_of(job)
     access.demand("import", actor=actor)
     return actor
 

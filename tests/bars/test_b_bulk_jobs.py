@@ -53,10 +53,12 @@ class Archive:
         db.session.execute(text("UPDATE bulk_jobs SET leased_until = clock_timestamp() WHERE state = 'running'"))
         db.session.commit()
 
-    def checked_import(self, patients: int) -> BulkJob:
+    def checked_import(self, patients: int, *, work: bool = True) -> BulkJob:
         lines = [f"Pat,Number {n},{1940 + n % 60}-01-{1 + n % 28:02}" for n in range(patients)]
         content = "\n".join(["given_name,family_name,birth_date", *lines]).encode()
         job = imports.start_import("patients", content, actor=self.olga)
+        if not work:
+            return job
         bulk_work.work_due()
         return imports.apply_import(job.id, sha256=job.sha256 or "", actor=self.olga)
 
@@ -122,6 +124,19 @@ def test_B_an_export_whose_worker_dies_has_every_row_once(archive: Archive) -> N
     content = b"".join(exports.download(job_id, actor=archive.olga).chunks).decode("utf-8-sig")
     names = [row[1] for row in csv.reader(io.StringIO(content, newline=""))]
     assert names == ["family_name", *(f"Number {n}" for n in range(45))]
+
+
+def test_B_two_workers_import_the_same_file_at_once_and_each_patient_is_there_once(archive: Archive) -> None:
+    jobs = [archive.checked_import(40, work=False) for _ in range(2)]
+    bulk_work.work_due()
+    for job in jobs:
+        imports.apply_import(job.id, sha256=job.sha256 or "", actor=archive.olga)
+    command = [sys.executable, "-m", "server", "job", "work-on-bulk-jobs"]
+    workers = [subprocess.Popen(command, env=archive.env, stdout=subprocess.DEVNULL) for _ in jobs]
+    assert [worker.wait(60) for worker in workers] == [0, 0]
+    assert [archive.state(job.id) for job in jobs] == [("done", 40)] * 2
+    assert archive.count(Patient.given_name == "Pat") == 40
+    assert archive.count(BulkRow.state == "done") == archive.count(BulkRow.state == "skipped") == 40
 
 
 def test_B_a_worker_of_celery_is_killed_in_the_middle_and_the_work_is_ended_by_another(

@@ -12,7 +12,7 @@ from sqlalchemy import func, select, text, update
 from server.errors import DomainError, Invalid, NotAllowed
 from server.extensions import db
 from server.models import Appointment, BulkJob, BulkRow, OutboxMessage, Patient, Status
-from server.services import booking, bulk_jobs, bulk_work, closures, imports
+from server.services import booking, bulk_jobs, bulk_turns, bulk_work, closures, imports
 from server.services.bulk_jobs import JobState
 from tests.cast import Cast
 from tests.factories import create_patient, create_service
@@ -155,11 +155,11 @@ def test_a_cancelled_import_keeps_what_is_in_and_brings_no_more(cast: Cast) -> N
     before = count(Patient)
     job = check(cast, PATIENTS)
     imports.apply_import(job.id, sha256=job.sha256 or "", actor=cast.olga.actor)
-    turn = bulk_jobs.lease()
+    turn = bulk_turns.lease()
     assert turn is not None
     assert imports._apply_one(turn, imports.KINDS["patients"], cast.olga.actor)
     bulk_jobs.cancel_job(job.id, actor=cast.olga.actor)
-    with pytest.raises(bulk_jobs.Lost):
+    with pytest.raises(bulk_turns.Lost):
         imports._apply_one(turn, imports.KINDS["patients"], cast.olga.actor)
     bulk_work.work_due()
     assert count(Patient) == before + 1
@@ -170,13 +170,13 @@ def test_a_cancelled_import_keeps_what_is_in_and_brings_no_more(cast: Cast) -> N
 def test_a_worker_that_was_thought_dead_finds_out_before_it_writes(cast: Cast) -> None:
     job = check(cast, PATIENTS)
     imports.apply_import(job.id, sha256=job.sha256 or "", actor=cast.olga.actor)
-    first = bulk_jobs.lease()
+    first = bulk_turns.lease()
     assert first is not None
-    assert bulk_jobs.lease() is None, "nobody else takes it meanwhile"
+    assert bulk_turns.lease() is None, "nobody else takes it meanwhile"
     db.session.execute(text("UPDATE bulk_jobs SET leased_until = clock_timestamp() - interval '1 second'"))
-    second = bulk_jobs.lease()
+    second = bulk_turns.lease()
     assert second is not None
-    with pytest.raises(bulk_jobs.Lost):
+    with pytest.raises(bulk_turns.Lost):
         imports._apply_one(first, imports.KINDS["patients"], cast.olga.actor)
     assert imports._apply_one(second, imports.KINDS["patients"], cast.olga.actor)
 
@@ -184,11 +184,11 @@ def test_a_worker_that_was_thought_dead_finds_out_before_it_writes(cast: Cast) -
 def test_control_without_asking_for_the_lease_it_would_write(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     job = check(cast, PATIENTS)
     imports.apply_import(job.id, sha256=job.sha256 or "", actor=cast.olga.actor)
-    first = bulk_jobs.lease()
+    first = bulk_turns.lease()
     assert first is not None
     db.session.execute(text("UPDATE bulk_jobs SET leased_until = clock_timestamp() - interval '1 second'"))
-    assert bulk_jobs.lease() is not None
-    monkeypatch.setattr(bulk_jobs, "_of", lambda turn: select(BulkJob).where(BulkJob.id == turn.job_id))
+    assert bulk_turns.lease() is not None
+    monkeypatch.setattr(bulk_turns, "_of", lambda turn: select(BulkJob).where(BulkJob.id == turn.job_id))
     assert imports._apply_one(first, imports.KINDS["patients"], cast.olga.actor), "two workers, one row each time"
 
 
@@ -204,7 +204,7 @@ def test_an_import_ends_when_olga_is_no_administrator_any_more(cast: Cast) -> No
 def test_a_job_that_ends_its_worker_every_time_fails_in_the_end(cast: Cast) -> None:
     job = imports.start_import("patients", PATIENTS.encode(), actor=cast.olga.actor)
     for _ in range(bulk_work.MAX_ATTEMPTS):
-        assert bulk_jobs.lease() is not None  # and the worker dies
+        assert bulk_turns.lease() is not None  # and the worker dies
         db.session.execute(text("UPDATE bulk_jobs SET leased_until = clock_timestamp() - interval '1 second'"))
     bulk_work.work_due()
     db.session.refresh(job)
