@@ -21,7 +21,7 @@ from server.jobs.sending import send
 from server.models import AuditEvent, BulkJob, BulkRow, Patient
 from server.services import bulk_work, exports, imports
 from server.services.access import Actor, actor_for
-from server.settings import load
+from server.settings import Settings, load
 from tests.bars.live_clinic import eventually
 from tests.bars.processes import children, frontdesk, kill
 from tests.conftest import SECRETS
@@ -72,8 +72,8 @@ class Archive:
 
 
 @pytest.fixture(scope="module")
-def building(new_database: Callable[[str], str], redis_url: str) -> Iterator[Archive]:
-    url, broker = new_database("frontdesk_archive"), redis_url.replace("/0", "/6")
+def building(new_database: Callable[[str], str], settings: Settings) -> Iterator[Archive]:
+    url, broker = new_database("frontdesk_archive"), settings.redis_url  # Celery knows one, and other tests look there
     app = create_app(load({}, **SECRETS, database_url=url, redis_url=broker))
     schema.upgrade(app)
     with app.app_context():
