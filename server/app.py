@@ -20,7 +20,7 @@ from server.jobs import wake
 from server.patient.patient_routes import patient, patient_account
 from server.resources import api_blueprints, api_docs, hooks
 from server.settings import Settings
-from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry, sessions
+from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry, sessions, uploads
 from server.web.flask_config import cors_options, flask_config
 from server.web.logs import init_logging
 
@@ -37,6 +37,7 @@ def create_app(settings: Settings) -> Flask:
     sessions.init_app(app)
     security_headers.init_app(app)
     guards.init_app(app)
+    uploads.init_app(app)
 
     # Libraries
     db.init_app(app)

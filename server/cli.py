@@ -99,31 +99,34 @@ def serve(settings: Settings, bind: str) -> None:
     )
 
 
+def _queues(_context: Any, _option: Any, value: str) -> list[str]:
+    from server.jobs.celery_app import QUEUES
+
+    chosen = list(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+    if not chosen or not set(chosen) <= set(QUEUES):
+        raise click.BadParameter(f"Choose from {', '.join(QUEUES)}, separated by commas.")
+    return chosen
+
+
 @main.command()
-@click.option("--concurrency", default=2, show_default=True, type=click.IntRange(1, 64), help="Processes.")
+@click.option(
+    "--queues", default="now,letters,bulk", show_default=True, callback=_queues, help="What this worker takes."
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 64),
+    help="Processes for each queue.  [default: 2]",
+)
+@click.option("--clock", "keeps_time", is_flag=True, help="Keep time as well, where memory is scarce.")
 @with_settings
-def worker(settings: Settings, concurrency: int) -> None:
-    """The background worker: Celery."""
+def worker(settings: Settings, queues: list[str], concurrency: int | None, keeps_time: bool) -> None:
+    """The background worker: Celery, for each queue with processes of its own."""
     _check_servers(settings)
     from server.app import create_app
-    from server.jobs.celery_app import celery
+    from server.jobs.worker import run
 
     create_app(settings)
-    celery.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--loglevel",
-            settings.log_level,
-            "--concurrency",
-            str(concurrency),
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "-n",
-            f"frontdesk-{os.getpid()}@%h",
-        ]
-    )
+    run(settings, queues, concurrency=concurrency, keeps_time=keeps_time)
 
 
 @main.command()
@@ -131,10 +134,13 @@ def worker(settings: Settings, concurrency: int) -> None:
 def clock(settings: Settings) -> None:
     """The clock: what happens by itself. Start as many as you like, one leads."""
     _check_servers(settings)
-    from server.app import create_app
+    from server.jobs.celery_app import configure
     from server.jobs.clock import run
+    from server.web.logs import init_logging
 
-    run(create_app(settings))
+    init_logging(settings.log_level)
+    configure(settings.redis_url)
+    run(settings)
 
 
 @main.command()
@@ -206,13 +212,14 @@ def job(settings: Settings, name: str | None) -> None:
     """Run one row of the timetable now; without NAME, list them."""
     from server.app import create_app
     from server.jobs.timetable import BY_NAME
+    from server.services import runs
 
     if name not in BY_NAME:
         for row in BY_NAME.values():
             click.echo(f"{row.name:26} every {row.every_seconds:>6} s  {row.what}")
         sys.exit(0 if name is None else 2)
     with create_app(settings).app_context():
-        click.echo(f"{name}: {BY_NAME[name].run()}")
+        click.echo(f"{name}: {runs.carry_out(BY_NAME[name])}")
 
 
 def _check_servers(settings: Settings, *, redis: bool = True) -> None:

@@ -1,6 +1,7 @@
 """The schema's front door: every table, by name."""
 
 from server.tables.audit import AuditEvent
+from server.tables.background import BulkChunk, BulkJob, BulkRow, ClockLead, JobRun
 from server.tables.booking import (
     OCCUPIES,
     OCCUPYING,
@@ -13,7 +14,7 @@ from server.tables.booking import (
 from server.tables.clinic import ClinicSettings, HealthcareService, Location, PractitionerRule, Referral, Room
 from server.tables.feeds import CalendarFeed
 from server.tables.messaging import ClosedAddress, LetterText, OutboxMessage, ReminderRule, TextReply
-from server.tables.people import Patient, Practitioner, RelatedPerson
+from server.tables.people import SAME_PHONE, Patient, Practitioner, RelatedPerson
 from server.tables.scheduling import Closure, ClosurePlanItem, ExternalCalendar, Schedule, schedule_services
 from server.tables.security import KnownDevice, RefreshToken, Role, TokenFamily, User, user_roles
 from server.tables.waiting import FreedTime, WaitlistEntry, WaitlistOffer
@@ -21,11 +22,16 @@ from server.tables.waiting import FreedTime, WaitlistEntry, WaitlistOffer
 __all__ = [
     "OCCUPIES",
     "OCCUPYING",
+    "SAME_PHONE",
     "Appointment",
     "AppointmentSeries",
     "AuditEvent",
+    "BulkChunk",
+    "BulkJob",
+    "BulkRow",
     "CalendarFeed",
     "ClinicSettings",
+    "ClockLead",
     "ClosedAddress",
     "Closure",
     "ClosurePlanItem",
@@ -34,6 +40,7 @@ __all__ = [
     "GroupSession",
     "HealthcareService",
     "IdempotencyKey",
+    "JobRun",
     "KnownDevice",
     "LetterText",
     "Location",

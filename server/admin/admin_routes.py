@@ -9,6 +9,7 @@ from server.admin import (
     calendar_pages,
     day_pages,
     hours_pages,
+    job_pages,
     joining_pages,
     leave_change_pages,
     leave_pages,
@@ -18,6 +19,7 @@ from server.admin import (
     request_pages,
     series_pages,
     session_pages,
+    timetable_pages,
     waitlist_pages,
 )
 from server.web.guards import guard, staff_on_pages
@@ -136,3 +138,15 @@ admin.add_url_rule(f"{LETTER}/preview", view_func=letter_pages.preview_letter, m
 admin.add_url_rule(f"{LETTER}/test", view_func=letter_pages.send_test_letter, methods=["POST"])
 admin.add_url_rule(f"{LETTER}/reset", view_func=letter_pages.ask_reset)
 admin.add_url_rule(f"{LETTER}/reset", view_func=letter_pages.reset_letter, methods=["POST"])
+# Imports, exports, and what happens by itself
+admin.add_url_rule("/jobs", view_func=job_pages.list_jobs)
+admin.add_url_rule("/jobs/exports", view_func=job_pages.start_export, methods=["POST"])
+admin.add_url_rule("/jobs/import", view_func=job_pages.show_import)
+admin.add_url_rule("/jobs/import", view_func=job_pages.start_import, methods=["POST"])
+admin.add_url_rule("/jobs/<uuid:job_id>", view_func=job_pages.show_job)
+admin.add_url_rule("/jobs/<uuid:job_id>/progress", view_func=job_pages.show_progress)
+admin.add_url_rule("/jobs/<uuid:job_id>/apply", view_func=job_pages.apply_import, methods=["POST"])
+admin.add_url_rule("/jobs/<uuid:job_id>/cancel", view_func=job_pages.cancel_job, methods=["POST"])
+admin.add_url_rule("/jobs/<uuid:job_id>/file", view_func=job_pages.download_result)
+admin.add_url_rule("/timetable", view_func=timetable_pages.show_timetable)
+admin.add_url_rule("/timetable/<string:name>/run", view_func=timetable_pages.run_job, methods=["POST"])

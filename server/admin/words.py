@@ -1,6 +1,10 @@
 """What staff read: the states of a visit and the steps of its history, in words."""
 
-from server.models import Appointment, Status
+from datetime import timedelta
+
+from server.models import Appointment, BulkJob, Status
+from server.utils import clock
+from server.utils.text import minutes_in_words
 
 # state -> (name of its mark and colour, word)
 STATES = {
@@ -108,6 +112,43 @@ OUTCOMES = {
 }
 # what came back about it later
 RECEIPTS = {"delivered": "Delivered", "failed": "Could not be delivered", "undelivered": "Could not be delivered"}
+JOBS = {
+    "import-patients": "Import of patients",
+    "import-appointments": "Import of appointments",
+    "export-patients": "Export of patients",
+    "export-appointments": "Export of appointments",
+    "export-messages": "Export of messages",
+}
+# state of a job, of a row of an import -> (kind of its tag, word)
+JOB_STATES = {
+    "waiting": ("info", "Waiting"),
+    "running": ("info", "Running"),
+    "checked": ("warn", "Checked, not imported yet"),
+    "done": ("good", "Done"),
+    "failed": ("bad", "Failed"),
+    "cancelled": ("", "Cancelled"),
+}
+ROW_STATES = {
+    "ready": ("info", "New"),
+    "skipped": ("", "There already"),
+    "wrong": ("bad", "Wrong"),
+    "done": ("good", "Imported"),
+    "failed": ("bad", "Not possible"),
+}
+STEPS = {"check": "checked", "apply": "done", "export": "written"}
+
+
+def progress_line(job: BulkJob) -> str:
+    """How far a job is, in words; and when nobody works on it, for how long."""
+    silent = clock.now() - (job.leased_until or job.created_at)
+    if job.state in ("waiting", "running") and silent > timedelta(minutes=1):
+        minutes = minutes_in_words(int(silent.total_seconds()) // 60)
+        so_far = f" {job.done:,} of {job.total:,} rows are {STEPS[job.step]}." if job.total else ""
+        return f"No worker has taken it for {minutes}.{so_far}"
+    if job.state == "waiting" or (job.state == "running" and not job.total):
+        return "It begins as soon as a worker is free."
+    rows = "row" if job.total == 1 else "rows"
+    return f"{job.done:,} of {job.total:,} {rows} {STEPS[job.step]}."
 
 
 def state_of(appointment: Appointment) -> tuple[str, str]:

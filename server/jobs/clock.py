@@ -1,36 +1,36 @@
 """The clock: APScheduler keeps next runs in PostgreSQL and hands the work to Celery. Any number may run, one leads."""
 
 import logging
+import os
 import signal
+import socket
 import time
 from typing import Any
 
 import psycopg
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
-from flask import Flask
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from server.jobs.celery_app import celery
+from server.jobs.sending import send
 from server.jobs.timetable import TIMETABLE
+from server.services.runs import CLOCK_IS_SEEN_EVERY
 from server.settings import Settings
 
 log = logging.getLogger(__name__)
 LEADER = 7_309_874_113  # any number, the same for every clock
 
 
-def send(name: str) -> None:
-    """Ask a worker for one row of the timetable; while the broker is away the next tick asks again."""
-    try:
-        celery.send_task("run-job", args=[name], expires=300)
-    except Exception as error:
-        log.warning("The broker does not take %s: %s", name, type(error).__name__)
+_LEADS = """
+    INSERT INTO clock_leads (id, clock, since, seen_at) VALUES (1, %s, clock_timestamp(), clock_timestamp())
+    ON CONFLICT (id) DO UPDATE SET clock = excluded.clock, since = excluded.since, seen_at = excluded.seen_at
+"""
+_IS_SEEN = "UPDATE clock_leads SET seen_at = clock_timestamp() WHERE id = 1"
 
 
-def run(app: Flask) -> None:
+def run(settings: Settings) -> None:
     """Wait to be the leader, then keep time until a signal or a lost database ends it."""
-    settings: Settings = app.config["FRONTDESK"]
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: stopping.append(received))
@@ -47,10 +47,14 @@ def _lead(settings: Settings, stopping: list[int]) -> None:
         if stopping:
             return
         log.info("This clock leads")
+        connection.execute(_LEADS, (f"{socket.gethostname()[:100]}, process {os.getpid()}",))
         scheduler = _start_scheduler(settings)
         try:
+            second = 0
             while not stopping:
-                connection.execute("SELECT 1")  # the lock lives with this connection: without it another leads
+                # The lock lives with this connection: without it another leads.
+                connection.execute("SELECT 1" if second % CLOCK_IS_SEEN_EVERY.seconds else _IS_SEEN)
+                second += 1
                 time.sleep(1)
         finally:
             scheduler.shutdown(wait=False)
@@ -77,12 +81,14 @@ def _start_scheduler(settings: Settings) -> BackgroundScheduler:
         timezone="UTC",
     )
     scheduler.start(paused=True)
-    known = {job.id for job in scheduler.get_jobs()}
-    for name in known - {job.name for job in TIMETABLE}:
+    known = {job.id: job for job in scheduler.get_jobs()}
+    for name in known.keys() - {job.name for job in TIMETABLE}:
         scheduler.remove_job(name)
     for job in TIMETABLE:
         if job.name in known:
             scheduler.modify_job(job.name, func=send, args=[job.name])
+            if known[job.name].trigger.interval.total_seconds() != job.every_seconds:
+                scheduler.reschedule_job(job.name, trigger="interval", seconds=job.every_seconds)
         else:
             scheduler.add_job(send, "interval", seconds=job.every_seconds, args=[job.name], id=job.name)
     scheduler.resume()

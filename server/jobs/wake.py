@@ -6,7 +6,9 @@ import time
 from flask import Flask
 
 from server.jobs.celery_app import celery, configure
-from server.services import carrying_out, directory, external_calendars, outbox
+from server.jobs.sending import options, send
+from server.jobs.timetable import TIMETABLE
+from server.services import bulk_jobs, carrying_out, directory, external_calendars, outbox, runs
 from server.settings import Settings
 from server.web.caching import forget_directory
 
@@ -32,7 +34,7 @@ class Bell:
             return
         self.quiet_until = time.monotonic() + self.QUIET
         try:
-            celery.send_task("run-job", args=[self.job], countdown=0.5)
+            celery.send_task("run-job", args=[self.job], countdown=0.5, **options(self.job))
         except Exception as error:
             # Somebody waits for the answer of this request: do not make everybody wait for a broker that hangs.
             self.quiet_until = time.monotonic() + self.AWAY
@@ -42,6 +44,7 @@ class Bell:
 bell = Bell("send-letters")
 plans_bell = Bell("carry-out-plans")
 calendars_bell = Bell("fetch-external-calendars")
+bulk_bell = Bell("work-on-bulk-jobs")
 
 
 def init_app(app: Flask) -> None:
@@ -52,4 +55,6 @@ def init_app(app: Flask) -> None:
     outbox.wake = bell.ring
     carrying_out.wake = plans_bell.ring
     external_calendars.wake = calendars_bell.ring
+    bulk_jobs.wake = bulk_bell.ring
+    runs.timetable, runs.ask = TIMETABLE, send
     directory.forget = forget_directory

@@ -13,6 +13,7 @@ from server.resources.external_calendars import external_calendars
 from server.resources.group_sessions import group_sessions, group_sessions_of_staff
 from server.resources.holds import holds
 from server.resources.hooks import hooks
+from server.resources.jobs import exports, imports, jobs, timetable
 from server.resources.letters import letters
 from server.resources.messages import messages
 from server.resources.schedules import schedules
@@ -44,6 +45,10 @@ api_blueprints = (
     waitlist_offers,
     freed_times,
     waitlist_report,
+    jobs,
+    imports,
+    exports,
+    timetable,
 )
 
 __all__ = ["api_blueprints", "api_docs", "hooks"]

@@ -24,7 +24,7 @@ PROBLEMS = {
     404: ("not-found", "Not found", "Not there, or not yours to see"),
     409: ("slot-taken", "This time is taken", "The state forbids it"),
     412: ("precondition-failed", "It has changed since you read it", "If-Match names another version"),
-    413: ("too-large", "Content Too Large", "The body is larger than 1 MiB"),
+    413: ("too-large", "Content Too Large", "The body is larger than this address takes"),
     415: ("unsupported-media-type", "Send JSON", "The body is not application/json"),
     422: ("invalid", "Some of what was sent is not right", "The content is wrong; `errors` says which part"),
     428: ("precondition-required", "If-Match is needed", "If-Match is missing"),

@@ -21,11 +21,24 @@ ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT = "administrator", "front-desk"
 STAFF = frozenset({ADMINISTRATOR, FRONT_DESK, PRACTITIONER})
 
 _DESK = frozenset(
-    {"read", "book", "cancel", "reschedule", "confirm", "step", "approve", "override", "overbook", "hours", "resend"}
+    {
+        "read",
+        "book",
+        "cancel",
+        "reschedule",
+        "confirm",
+        "step",
+        "approve",
+        "override",
+        "overbook",
+        "hours",
+        "resend",
+        "export-day",
+    }
 )
 # What each role may do to any appointment or patient. People and their proxies act through `grants`.
 MAY: Mapping[str, frozenset[str]] = {
-    ADMINISTRATOR: _DESK | {"set-up"},
+    ADMINISTRATOR: _DESK | {"set-up", "import", "export", "jobs"},
     FRONT_DESK: _DESK,
     PRACTITIONER: frozenset({"read", "step", "approve"}),  # their own appointments only
     PATIENT: frozenset(),

@@ -7,6 +7,7 @@ from sqlalchemy import delete, func
 
 from server.extensions import db
 from server.models import IdempotencyKey, KnownDevice, RefreshToken, TextReply
+from server.services import bulk_jobs
 from server.services.transaction import atomic
 
 IDEMPOTENCY_KEYS_FOR = timedelta(hours=48)
@@ -33,6 +34,11 @@ def forget_text_replies() -> int:
 def forget_devices() -> int:
     """Delete what an account has not signed in with for a year; it is new then."""
     return _delete(delete(KnownDevice).where(KnownDevice.last_seen_at < func.now() - DEVICES_FOR))
+
+
+def forget_bulk_files() -> int:
+    """Delete what imports and exports left, a week after they ended; returns of how many."""
+    return bulk_jobs.delete_files()
 
 
 def _delete(statement: Any) -> int:

@@ -71,41 +71,54 @@ def create_patient(
     actor: Actor,
     phone: str = "",
     email: str = "",
+    mrn: str = "",
 ) -> Patient:
     """A patient without an account, as the front desk takes them on.
 
     Raises NotAllowed, and Invalid with a sentence for each field that is wrong.
     """
-    given_name, family_name, phone, email = map(clean_line, (given_name, family_name, phone, email))
+    with atomic():
+        access.demand("book", actor=actor)
+        values = checked_patient(
+            given_name=given_name, family_name=family_name, birth_date=birth_date, phone=phone, email=email, mrn=mrn
+        )
+        created = Patient(**values)
+        db.session.add(created)
+        db.session.flush()
+        audit.record("patient.created", actor=actor, object_type="Patient", object_id=created.id, patient_id=created.id)
+    return created
+
+
+def checked_patient(
+    *, given_name: str, family_name: str, birth_date: date | None, phone: str, email: str, mrn: str
+) -> dict[str, Any]:
+    """The columns of a new patient, as they are kept. Raises Invalid with a sentence for each field that is wrong."""
+    given_name, family_name, phone, email, mrn = map(clean_line, (given_name, family_name, phone, email, mrn))
     errors: dict[str, list[str]] = {}
     for name, value, longest in (
         ("given_name", given_name, 100),
         ("family_name", family_name, 100),
         ("phone", phone, 40),
+        ("mrn", mrn, 40),
     ):
-        if not value and name != "phone":
+        if not value and name in ("given_name", "family_name"):
             errors[name] = ["Please fill this in."]
         elif len(value) > longest:
             errors[name] = [f"At most {longest} characters."]
-    if not date(1900, 1, 1) <= birth_date <= clock.today("UTC"):
+    if birth_date is None or not date(1900, 1, 1) <= birth_date <= clock.today("UTC"):
         errors["birth_date"] = ["This is not a date of birth."]
     if email:
         try:
             email = validate_email(email, check_deliverability=False).normalized
         except EmailNotValidError as problem:
             errors["email"] = [str(problem)]
-    with atomic():
-        access.demand("book", actor=actor)
-        if errors:
-            raise Invalid("Some of what was sent is not right.", errors=errors)
-        created = Patient(
-            given_name=given_name,
-            family_name=family_name,
-            birth_date=birth_date,
-            phone=phone or None,
-            email=email or None,
-        )
-        db.session.add(created)
-        db.session.flush()
-        audit.record("patient.created", actor=actor, object_type="Patient", object_id=created.id, patient_id=created.id)
-    return created
+    if errors:
+        raise Invalid("Some of what was sent is not right.", errors=errors)
+    return {
+        "given_name": given_name,
+        "family_name": family_name,
+        "birth_date": birth_date,
+        "phone": phone or None,
+        "email": email or None,
+        "mrn": mrn or None,
+    }

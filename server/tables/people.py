@@ -16,6 +16,9 @@ from server.tables.columns import Instant, Key, Made
 if TYPE_CHECKING:
     from server.tables.scheduling import Schedule
 
+# The last nine digits: what a number has in common, written with and without its country.
+SAME_PHONE = "\"right\"(regexp_replace(phone, '[^0-9]', '', 'g'), 9)"
+
 
 class Patient(Base):
     __tablename__ = "patients"
@@ -23,7 +26,10 @@ class Patient(Base):
         CheckConstraint("family_name <> ''", name="family_name_is_given"),
         CheckConstraint("birth_date >= DATE '1900-01-01'", name="birth_date_is_plausible"),
         Index("ix_patients_name", "family_name", "given_name"),
-        Index("ix_patients_lower_email", text("lower(email)")),
+        # Who may be the same person: services/duplicates.py asks in these very words.
+        Index("ix_patients_birth_date", "birth_date"),
+        Index("ix_patients_same_email", text("lower(email)")),
+        Index("ix_patients_same_phone", text(f"({SAME_PHONE})")),
     )
 
     id: Mapped[Key]

@@ -112,8 +112,9 @@ def _supervise(
         servers=servers, signals=signals, is_ready=is_ready, when_ready=lambda: _announce(url, folder)
     )
     supervisor.add("web", [*FRONTDESK, "serve", "--bind", f"127.0.0.1:{port}"], env=environment, cwd=folder)
-    supervisor.add("worker", [*FRONTDESK, "worker", "--concurrency", "1"], env=environment, cwd=folder)
-    supervisor.add("clock", [*FRONTDESK, "clock"], env=environment, cwd=folder, later=True)
+    # The clock is forked from what the worker has loaded anyway: by itself it would need 100 MB.
+    worker = [*FRONTDESK, "worker", "--concurrency", "1", "--clock"]
+    supervisor.add("worker", worker, env=environment, cwd=folder)
     _say("Starting the web server, the worker and the clock ...")
     try:
         supervisor.loop()

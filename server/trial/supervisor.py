@@ -22,7 +22,6 @@ from server.trial.servers import Server, ServerError
 from server.trial.signals import Interrupted, Signals
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds before a restart; doubled while restarts do not last
-LATER = 10.0  # seconds until what was added as `later` starts, ready or not
 LASTED = 20.0  # seconds after which a process counts as well again
 honcho.manager.KILL_WAIT = 10  # seconds before force: the worker ends its task first
 
@@ -93,10 +92,6 @@ class Restarts:
     def is_due(self) -> bool:
         return self.due_at is not None and time.monotonic() >= self.due_at
 
-    def hurry(self) -> None:
-        if self.due_at is not None:
-            self.due_at = time.monotonic()
-
     def begin(self) -> None:
         self.due_at, self._started_at = None, time.monotonic()
 
@@ -120,13 +115,10 @@ class Supervisor(Manager):
         self._signals, self._is_ready, self._when_ready = signals, is_ready, when_ready
         self._ready = False
         self._restarts: dict[str, Restarts] = {}
-        self._later: set[str] = set()
 
-    def add(self, name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, later: bool = False) -> None:
-        """A child to be kept running; `later` when the others have had the processors for a while."""
+    def add(self, name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> None:
+        """A child to be kept running."""
         self.add_process(name, list(command), env=dict(env), cwd=cwd)
-        if later:
-            self._later.add(name)
 
     def terminate(self) -> None:
         self._signals.received = True  # honcho's handlers stand before ours in its loop; a start that waits looks here
@@ -140,13 +132,9 @@ class Supervisor(Manager):
     def _start(self) -> None:
         for server in self._servers:
             self._restarts[server.name] = Restarts()
-        for name, child in self._processes.items():
+        for name in self._processes:
             self._restarts[name] = Restarts()
-            if name in self._later:
-                self._restarts[name].due_at = time.monotonic() + LATER
-                child.update(pid=0, returncode=0)  # as if it had ended, for honcho
-            else:
-                self._launch(name)
+            self._launch(name)
 
     def _launch(self, name: str) -> None:
         child = self._processes[name]
@@ -167,8 +155,6 @@ class Supervisor(Manager):
         if not self._ready and self._is_ready():
             self._ready = True
             self._when_ready()
-            for name in self._later:
-                self._restarts[name].hurry()
         return False
 
     def _all_stopped(self) -> bool:

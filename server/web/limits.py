@@ -54,3 +54,4 @@ test_letter_limit = limiter.shared_limit("30 per hour", scope="test-letter", key
 feed_limit = limiter.shared_limit("120 per minute", scope="calendar-feed", key_func=per_address)
 new_feed_limit = limiter.shared_limit("30 per hour", scope="new-calendar-feed", key_func=per_account)
 hook_limit = limiter.shared_limit("1200 per minute", scope="hook", key_func=per_address)
+bulk_limit = limiter.shared_limit("120 per hour", scope="bulk", key_func=per_account)

@@ -23,7 +23,7 @@ def test_a_saved_plan_is_carried_out_at_once_and_not_at_the_next_tick(app: Flask
         start=cast.at(9),
         actor=cast.ana.actor,
     )
-    client.delete("letters")
+    client.delete("now")
     start, end = clock.day_bounds(cast.day(), ZONE)
     closures.create_closure(
         practitioner_id=cast.dr_cho.practitioner_id,
@@ -32,7 +32,7 @@ def test_a_saved_plan_is_carried_out_at_once_and_not_at_the_next_tick(app: Flask
         plan=[{"appointment_id": visit.id, "action": "cancel"}],
         actor=cast.dana.actor,
     )
-    sent = [json.loads(message) for message in client.lrange("letters", 0, -1)]  # type: ignore[union-attr]
+    sent = [json.loads(message) for message in client.lrange("now", 0, -1)]  # type: ignore[union-attr]
     assert len(sent) == 1
     assert str(visit.id) not in str(sent)  # the name of a job, and no ids of visits
     assert BY_NAME["carry-out-plans"].run() == 1

@@ -5,7 +5,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = '0006'
-down_revision = '0004'
+down_revision = '0005'
 
 
 def upgrade() -> None:
@@ -45,11 +45,9 @@ def upgrade() -> None:
     op.create_index(
         'ix_outbox_messages_sent_to', 'outbox_messages', ['sent_to'], postgresql_where=sa.text("sent_to <> ''")
     )
-    op.create_index('ix_patients_lower_email', 'patients', [sa.text('lower(email)')])
 
 
 def downgrade() -> None:
-    op.drop_index('ix_patients_lower_email', table_name='patients')
     op.drop_index('ix_outbox_messages_sent_to', table_name='outbox_messages')
     op.drop_constraint(op.f('ck_outbox_messages_receipt_is_known'), 'outbox_messages')
     for name in ('receipt_detail', 'receipt_at', 'receipt', 'retries', 'sent_to'):
