@@ -202,6 +202,7 @@ _ASKED = f"""
                {_free_one("service.device_kind", "device_id")} AS device_id,
                h.hours @> wanted.during AS is_open, closed && wanted.during AS is_closed,
                (busy + busy_elsewhere) && wanted.during AS is_busy, busy && wanted.occupied AS is_buffered,
+               busy_elsewhere && wanted.during AS is_busy_elsewhere,
                room_busy && wanted.occupied AS is_room_busy,
                (SELECT extract(epoch FROM start - lower(opening)) % (service.step_minutes * 60) = 0
                   FROM unnest(h.hours) AS opening WHERE opening @> start) AS is_on_step

@@ -9,13 +9,13 @@ from typing import Any
 from uuid import UUID
 
 import psycopg.types.range
-from sqlalchemy import delete, or_, select, text
+from sqlalchemy import ColumnElement, delete, or_, select, text
 from sqlalchemy.dialects.postgresql import Range
 from sqlalchemy.exc import IntegrityError
 
 from server.errors import Conflict
 from server.extensions import db
-from server.models import Appointment, Status
+from server.models import OCCUPYING, Appointment, Status
 from server.services import audit, availability, outbox, reminders
 from server.services.access import Actor
 from server.services.availability import Found
@@ -246,6 +246,12 @@ def fits(change: Any) -> bool:
             raise
         return False
     return True
+
+
+def occupies(which: Any = Appointment) -> ColumnElement[bool]:
+    """Whether it takes its time, or its seat, at this moment; a hold that has ended does not, swept or not."""
+    is_over = which.hold_expires_at <= text("clock_timestamp()")
+    return which.status.in_(OCCUPYING) & ((which.status != Status.PROPOSED) | ~is_over)
 
 
 def free_expired_holds_near(wanted: Found, patient_id: UUID | None) -> bool:

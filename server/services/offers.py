@@ -267,7 +267,8 @@ def _demand_still_right(offer: WaitlistOffer, hold: Appointment, *, actor: Actor
     )
     if hold.session_id is None:
         against = availability.reasons(found, start=offer.start, actor=SYSTEM)
-        if any(reason.code in NOT_ANY_MORE for reason in against):
+        # Busy by their own calendar is away; by a visit here it is one that was put over the held time on purpose.
+        if found.is_busy_elsewhere or any(reason.code in NOT_ANY_MORE for reason in against):
             raise OfferOver("The practitioner is not there at this time any more. We are sorry.", state="withdrawn")
     if limits := rules.against_patient(
         found, start=offer.start, patient_id=entry.patient_id, actor=actor, ignore_id=entry.appointment_id

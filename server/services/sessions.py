@@ -17,7 +17,7 @@ from sqlalchemy.orm import aliased
 
 from server.errors import Conflict, Invalid, NotVisible
 from server.extensions import db
-from server.models import OCCUPYING, Appointment, GroupSession, Status
+from server.models import Appointment, GroupSession, Status
 from server.services import access, availability, booking, freed, occupancy, rules, wishes
 from server.services.access import SYSTEM, Actor
 from server.services.availability import Found
@@ -269,6 +269,7 @@ def change_capacity(session_id: UUID, *, capacity: int, actor: Actor) -> Session
     with atomic():
         access.demand("book", actor=actor)
         time = _locked(session_id)
+        occupancy.free_expired_holds_near(cast("Found", time), None)  # nobody counts them, but they have their seats
         seats = _seats_of(session_id)
         if len(seats) > capacity:
             raise Conflict(f"{len(seats)} {'place is' if len(seats) == 1 else 'places are'} taken already.")
@@ -308,7 +309,7 @@ def _taken() -> Any:
     seat = aliased(Appointment)
     return (
         select(func.count())
-        .where(seat.session_id == Appointment.session_id, seat.lane > 0, seat.status.in_(OCCUPYING))
+        .where(seat.session_id == Appointment.session_id, seat.lane > 0, occupancy.occupies(seat))
         .scalar_subquery()
     )
 
@@ -343,7 +344,7 @@ def _kept(session_id: UUID, *, skip_locked: bool = False) -> Appointment | None:
 def _seats_of(session_id: UUID) -> Sequence[Appointment]:
     return db.session.scalars(
         select(Appointment)
-        .where(Appointment.session_id == session_id, Appointment.lane > 0, Appointment.status.in_(OCCUPYING))
+        .where(Appointment.session_id == session_id, Appointment.lane > 0, occupancy.occupies())
         .order_by(Appointment.lane)
         .with_for_update(key_share=True)
         .execution_options(populate_existing=True)

@@ -11,7 +11,7 @@ from sqlalchemy import Row, func, insert, select, text, tuple_
 from server.errors import NotAllowed
 from server.extensions import db
 from server.models import OCCUPIES, OCCUPYING, Appointment, AuditEvent, Location, Schedule, Status, User
-from server.services import access, appearance, audit, rules, steps
+from server.services import access, appearance, audit, occupancy, rules, steps
 from server.services.access import Actor
 from server.services.opening_hours import OPENING_HOURS
 from server.services.transaction import atomic
@@ -140,7 +140,7 @@ def seats_of(session_id: UUID, *, actor: Actor) -> Sequence[Appointment]:
             access.demand("read", actor=actor)
         seats = db.session.scalars(
             access.visible_appointments(actor)
-            .where(Appointment.session_id == session_id, Appointment.lane > 0, Appointment.status.in_(OCCUPYING))
+            .where(Appointment.session_id == session_id, Appointment.lane > 0, occupancy.occupies())
             .options(*access.WITH_NAMES)
         ).all()
         audit.record("session.read", actor=actor, object_type="GroupSession", object_id=session_id)

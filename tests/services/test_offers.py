@@ -12,6 +12,7 @@ from server.errors import DomainError, NotVisible
 from server.extensions import db
 from server.models import (
     Appointment,
+    ExternalCalendar,
     FreedTime,
     OutboxMessage,
     WaitlistOffer,
@@ -23,6 +24,7 @@ from tests.bars.live_clinic import all_at_once
 from tests.cast import Cast
 from tests.factories import (
     create_closure,
+    create_patient,
 )
 from tests.services.waiting import (
     book,
@@ -233,6 +235,35 @@ def test_leave_that_came_after_the_offer_is_not_booked_into(cast: Cast) -> None:
     db.session.commit()
     with pytest.raises(OfferOver, match="not there"):
         offers.accept_offer(the_offer().id, actor=cast.ana.actor)
+
+
+def test_what_came_into_dr_chos_own_calendar_after_the_offer_is_not_booked_into(cast: Cast) -> None:
+    waits(cast, cast.ana)
+    frees(cast, full(cast))
+    calendar = ExternalCalendar(practitioner_id=cast.dr_cho.practitioner_id, url="https://calendar.example.com/cho.ics")
+    db.session.add(calendar)
+    db.session.flush()
+    busy = {"practitioner_id": cast.dr_cho.practitioner_id, "kind": "external", "external_calendar_id": calendar.id}
+    create_closure(cast.at(10, 15), cast.at(10, 20), **busy)
+    db.session.commit()
+    with pytest.raises(OfferOver, match="not there"):
+        offers.accept_offer(the_offer().id, actor=cast.ana.actor)
+    db.session.execute(text("DELETE FROM closures"))
+    db.session.commit()
+    create_closure(cast.at(9), cast.at(10), **busy)  # what ends as the visit begins is in nobody's way
+    db.session.commit()
+    assert offers.accept_offer(the_offer().id, actor=cast.ana.actor).status == "accepted"
+
+
+def test_a_visit_put_over_the_offered_time_or_beside_it_does_not_take_the_offer_back(cast: Cast) -> None:
+    waits(cast, cast.ana)
+    frees(cast, full(cast))
+    over = book(
+        cast, cast.dana, cast.at(10), patient_id=create_patient().id, overbook_reason="An emergency, agreed with dr_cho"
+    )
+    book(cast, cast.dana, cast.at(10, 30), patient_id=create_patient().id)
+    assert over.lane == -1
+    assert offers.accept_offer(the_offer().id, actor=cast.ana.actor).status == "accepted"
 
 
 def test_a_visit_that_took_place_ends_the_wish(cast: Cast) -> None:

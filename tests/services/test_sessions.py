@@ -3,19 +3,21 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from server.errors import Conflict, DomainError, Invalid, NotAllowed
 from server.extensions import db
 from server.models import Appointment, OutboxMessage
-from server.services import access, booking, sessions, steps, waitlist
+from server.services import access, booking, sessions, steps, visits, waitlist
 from server.services.booking import PatientBusy, RulesForbid, SlotTaken
 from server.services.sessions import Session, SessionFull
 from server.services.transaction import atomic
+from server.utils.tokens import new_id
 from tests.bars.live_clinic import eventually
 from tests.cast import Cast, Person
 from tests.factories import create_patient, create_schedule, create_service, create_user
@@ -106,6 +108,51 @@ def test_the_places_can_become_more_or_fewer_but_never_fewer_than_taken(cast: Ca
     with pytest.raises(Conflict):
         sessions.change_capacity(session.id, capacity=1, actor=cast.dana.actor)
     assert sessions.change_capacity(session.id, capacity=5, actor=cast.dana.actor).free_seats == 3
+
+
+def hold_of_a_seat(session: Session, cast: Cast, *, ends: str) -> UUID:
+    """A seat that was offered to bea; `ends`: when the hold behind it does, from now."""
+    with atomic():
+        held = sessions.hold_seat(
+            session.id, patient_id=cast.bea.patient_id, owner_id=new_id(), minutes=30, ignore_id=None
+        )
+    moment = text(f"clock_timestamp() + interval '{ends}'")
+    db.session.execute(update(Appointment).where(Appointment.id == held.id).values(hold_expires_at=moment))
+    db.session.commit()
+    return held.id
+
+
+def test_a_held_place_that_nobody_took_in_time_is_free_before_anybody_has_swept(cast: Cast, back_class: Any) -> None:
+    session = plan(cast, back_class, capacity=1)
+    held_id = hold_of_a_seat(session, cast, ends="1 minute")
+    day = {"from_at": cast.at(8), "to_at": cast.at(18)}
+    with pytest.raises(SessionFull):
+        seat(session, cast.ana)
+    assert (sessions.read_session(session.id).free_seats, sessions.list_sessions(**day, only_free=True)) == (0, [])
+    db.session.execute(text("UPDATE appointments SET hold_expires_at = clock_timestamp() WHERE status = 'proposed'"))
+    db.session.commit()
+    assert sessions.read_session(session.id).free_seats == 1
+    assert [each.id for each in sessions.list_sessions(**day, only_free=True)] == [session.id]
+    assert list(visits.seats_of(session.id, actor=cast.dana.actor)) == []
+    assert seat(session, cast.ana).lane == 1
+    assert db.session.get(Appointment, held_id, populate_existing=True) is None
+    assert sessions.read_session(session.id).free_seats == 0
+
+
+def test_a_hold_that_has_ended_does_not_keep_a_class_from_getting_smaller(cast: Cast, back_class: Any) -> None:
+    session = plan(cast, back_class)
+    hold_of_a_seat(session, cast, ends="-1 second")
+    taken = [seat(session, cast.ana), seat(session, cast.dana, patient_id=create_patient().id)]
+    assert sessions.change_capacity(session.id, capacity=2, actor=cast.dana.actor).free_seats == 0
+    assert {db.session.get_one(Appointment, each.id, populate_existing=True).lane for each in taken} == {1, 2}
+
+
+def test_a_held_place_counts_as_long_as_its_hold_stands(cast: Cast, back_class: Any) -> None:
+    session = plan(cast, back_class)
+    seat(session, cast.ana)
+    hold_of_a_seat(session, cast, ends="1 minute")
+    with pytest.raises(Conflict):
+        sessions.change_capacity(session.id, capacity=1, actor=cast.dana.actor)
 
 
 def test_a_cancelled_class_tells_everybody_who_had_a_place(cast: Cast, back_class: Any) -> None:
