@@ -57,6 +57,8 @@ def _lead(settings: Settings, stopping: list[int]) -> None:
                 second += 1
                 time.sleep(1)
         finally:
+            scheduler.pause()
+            scheduler.get_jobs("nowhere")  # waits for the pass that is under way: its jobs still find their executor
             scheduler.shutdown(wait=False)
 
 
