@@ -1,7 +1,7 @@
 """Statements of the hot path: text that never changes, sent by psycopg itself on the session's own connection.
 
 What SQLAlchemy does for a statement (parameters by name, a result that can do everything) takes longer here than to
-run it. Transactions, savepoints, the pool and the kinds of errors stay SQLAlchemy's. See docs/decisions/0010.
+run it. Transactions, savepoints, the pool and the kinds of errors stay SQLAlchemy's. See docs/decisions/0014.
 """
 
 import re
