@@ -21,6 +21,7 @@ from server.app import create_app
 from server.extensions import db
 from server.jobs import schema
 from server.models import OutboxMessage
+from server.services import letters as letters_of
 from server.settings import load
 from tests.running import free_port
 
@@ -188,7 +189,8 @@ def _bare(count: int) -> tuple[float, float, int]:
 
     with create_app(load()).app_context():
         message_id = db.session.scalars(select(OutboxMessage.id).limit(1)).one()
-        content = letters._message(message_id, load()).message().as_bytes(linesep="\r\n")
+        letter = letters_of.compose(message_id, settings=load())
+        content = letters._message(message_id, letter, load()).message().as_bytes(linesep="\r\n")
     connection = smtplib.SMTP("127.0.0.1", int(os.environ["MAIL_PORT"]))
     connection.ehlo()
     _wait_for_go()

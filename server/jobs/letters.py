@@ -3,6 +3,7 @@
 import smtplib
 from email.utils import parseaddr
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from flask import current_app
@@ -10,8 +11,9 @@ from flask_mailman import EmailMultiAlternatives
 
 from server.extensions import mail
 from server.jobs import sms
-from server.jobs.smtp_backend import GuardedSMTP
+from server.jobs.smtp_backend import EmailBackend, GuardedSMTP
 from server.services import letters, outbox
+from server.services.letters import Letter
 from server.settings import Settings
 
 
@@ -20,9 +22,20 @@ def send_due() -> int:
     settings: Settings = current_app.config["FRONTDESK"]
     connection = mail.get_connection()
 
+    states: dict[UUID, tuple[Any, ...]] = {}
+    composed: dict[UUID, Letter | Exception] = {}
+
+    def prepare(message_ids: list[UUID]) -> None:
+        states.clear()
+        states.update(outbox.states_of(message_ids))  # first: what changes from here on is noticed
+        composed.clear()
+        composed.update(letters.compose_all(message_ids, settings=settings))
+
     def send(message_id: UUID) -> None:
-        before = outbox.state_of(message_id)
-        message = _message(message_id, settings)
+        letter = composed[message_id]
+        if isinstance(letter, Exception):
+            raise letter
+        message = _message(message_id, letter, settings)
         message.connection = connection
         try:
             connection.open()
@@ -30,7 +43,7 @@ def send_due() -> int:
             raise outbox.Unreachable(type(error).__name__) from error
         server = getattr(connection, "connection", None)  # a folder has none
         if isinstance(server, GuardedSMTP):
-            server.guard = partial(outbox.unchanged, message_id, before)
+            server.guard = partial(outbox.unchanged, message_id, states.get(message_id))
         try:
             message.send()
         except smtplib.SMTPRecipientsRefused as error:
@@ -47,13 +60,14 @@ def send_due() -> int:
         return sms.send(letter.to, letter.text, message_id=str(message_id), region=letter.region, settings=settings)
 
     try:
-        return outbox.deliver_due(send) + outbox.deliver_due(send_text, channel="sms")
+        is_asked = isinstance(connection, EmailBackend)  # a folder asks nothing
+        sent = outbox.deliver_due(send, prepare=prepare, asks_before_sending=is_asked)
+        return sent + outbox.deliver_due(send_text, channel="sms")
     finally:
         connection.close()
 
 
-def _message(message_id: UUID, settings: Settings) -> EmailMultiAlternatives:
-    letter = letters.compose(message_id, settings=settings)
+def _message(message_id: UUID, letter: Letter, settings: Settings) -> EmailMultiAlternatives:
     domain = parseaddr(settings.mail_sender)[1].partition("@")[2]
     message = EmailMultiAlternatives(
         subject=letter.subject,

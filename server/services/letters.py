@@ -5,7 +5,8 @@ never an empty place in a letter.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
@@ -16,7 +17,7 @@ from uuid import UUID
 
 import css_inline
 from flask_security.confirmable import generate_confirmation_token
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, select_autoescape
 from sqlalchemy import func, select
 from sqlalchemy.orm import aliased
 
@@ -25,7 +26,7 @@ from server.models import Appointment, OutboxMessage, Patient, ReminderRule, Sta
 from server.services import access, links, offers, reminders
 from server.services.outbox import Missed, NoLongerTrue, Undeliverable
 from server.services.rules import OPEN
-from server.services.transaction import database_now
+from server.services.transaction import atomic, database_now
 from server.settings import Settings
 from server.utils import clock
 from server.utils.ical import appointment_calendar
@@ -52,6 +53,44 @@ def compose(message_id: UUID, *, settings: Settings) -> Letter:
     """The letter of one outbox row. Raises NoLongerTrue when overtaken, Undeliverable without an address."""
     message = db.session.get_one(OutboxMessage, message_id, populate_existing=True)
     return COMPOSERS[message.letter](message, settings)
+
+
+def compose_all(message_ids: list[UUID], *, settings: Settings) -> dict[UUID, Letter | Exception]:
+    """The letters of many rows from a few statements; in the place of a letter, why there is none."""
+    composed: dict[UUID, Letter | Exception] = {}
+    with atomic():
+        messages = db.session.scalars(
+            select(OutboxMessage)
+            .where(OutboxMessage.id.in_(message_ids))
+            .execution_options(populate_existing=True)
+        ).all()
+        with _at_hand(messages):
+            for message in messages:
+                try:
+                    composed[message.id] = COMPOSERS[message.letter](message, settings)
+                except Exception as error:
+                    composed[message.id] = error
+    return composed
+
+
+@contextmanager
+def _at_hand(messages: Sequence[OutboxMessage]) -> Iterator[None]:
+    """Visits and rules of these messages, and the time, are read once for all; within one transaction."""
+    visits = db.session.scalars(
+        select(Appointment)
+        .where(Appointment.id.in_({message.appointment_id for message in messages if message.appointment_id}))
+        .options(*access.WITH_NAMES)
+        .execution_options(populate_existing=True)
+    )
+    info = db.session().info
+    info["visits_at_hand"] = {visit.id: visit for visit in visits}
+    info["rules_at_hand"] = {rule.id: rule for rule in db.session.scalars(select(ReminderRule))}
+    info["time_at_hand"] = database_now()
+    try:
+        yield
+    finally:
+        for name in ("visits_at_hand", "rules_at_hand", "time_at_hand"):
+            del info[name]
 
 
 def preview(message_id: UUID, *, settings: Settings) -> Letter:
@@ -100,6 +139,9 @@ def _about_appointment(message: OutboxMessage, settings: Settings) -> Letter:
 
 
 def _appointment_of(message: OutboxMessage) -> Appointment:
+    at_hand: dict[UUID, Appointment] = db.session().info.get("visits_at_hand", {})
+    if message.appointment_id in at_hand:
+        return at_hand[message.appointment_id]
     return db.session.scalars(
         select(Appointment)
         .where(Appointment.id == message.appointment_id)
@@ -132,12 +174,12 @@ def _link(settings: Settings, purpose: str, *parts: object) -> str:
 
 def _reminder(message: OutboxMessage, settings: Settings) -> Letter:
     """By e-mail or as a text; only while it is of use and true."""
-    rule = db.session.get_one(ReminderRule, message.rule_id)
+    rule: ReminderRule = db.session.get_one(ReminderRule, message.rule_id)
     if message.appointment_id is None:
         return _test_of(rule, message, settings)
     appointment = _appointment_of(message)
     patient: Patient = appointment.patient  # type: ignore[assignment]
-    now = database_now()
+    now = db.session().info.get("time_at_hand") or database_now()
     if appointment.sequence != message.sequence or appointment.status != Status.BOOKED or not rule.is_active:
         raise NoLongerTrue("The visit has changed since.")
     if not (patient.wants_sms_reminders if message.channel == "sms" else patient.wants_email_reminders):
@@ -311,7 +353,7 @@ def _render(
         return Letter(to, "", text, "", region=context["location"].country)
     subject = " ".join(_environment().get_template(f"{letter}/subject.txt").render(context).split())
     text = _environment().get_template(f"{letter}/body.txt").render(context)
-    html = _environment().from_string(_inlined(letter)).render(context)
+    html = _html(letter).render(context)
     return Letter(to, subject, text, html, calendar, calendar_method, unsubscribe=unsubscribe)
 
 
@@ -325,6 +367,11 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+@cache
+def _html(letter: str) -> Template:
+    return _environment().from_string(_inlined(letter))
 
 
 @cache
