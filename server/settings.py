@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-SECRETS = {"secret_key", "jwt_secret_key", "database_url", "redis_url", "mail_password", "sms_token", "sentry_dsn"}
+SECRETS = {
+    "secret_key",
+    "jwt_secret_key",
+    "database_url",
+    "redis_url",
+    "mail_password",
+    "sms_token",
+    "webhook_secret",
+    "sentry_dsn",
+}
 
 
 class SettingsError(Exception):
@@ -47,6 +56,9 @@ class Settings:
     sms_account: str = ""
     sms_token: str = ""
     sms_sender: str = ""
+    webhook_url: str = ""
+    webhook_secret: str = ""
+    heartbeat_url: str = ""
     rate_limits: bool = True
     allow_private_urls: bool = False
     sentry_dsn: str = ""
@@ -140,6 +152,8 @@ def _wrong(values: Mapping[str, Any]) -> list[str]:
         found.append("WEB_WORKERS must be 1 or more.")
     if values.get("sms_gateway", "json") not in ("json", "twilio"):
         found.append("SMS_GATEWAY must be json or twilio.")
+    if values.get("webhook_url") and len(values.get("webhook_secret", "")) < 32:
+        found.append("WEBHOOK_SECRET is needed with WEBHOOK_URL: 32 characters or more.")
     if "*" in values.get("cors_origins", ()):
         found.append("CORS_ORIGINS names each origin; * is not accepted.")
     return found

@@ -22,7 +22,7 @@ GREETING = b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n"
 
 @dataclass
 class MailSink:
-    """`taken`: each letter's Message-ID in the order of arrival; `letters`: the same with who gets it, and the bytes."""
+    """`taken`: each letter's Message-ID in the order of arrival; `letters`: the same with reader and bytes."""
 
     port: int = field(default_factory=free_port)
     keeps_letters: bool = False

@@ -71,6 +71,9 @@ LETTERS = {
     "appointment-declined": "Your request is declined",
     "appointment-expired": "Your request was not answered",
     "appointment-reminder": "Reminder",
+    "appointment-confirm": "Will you come?",
+    "appointment-follow-up": "After your visit",
+    "appointment-missed": "We missed you",
     "series-booked": "Your visits are booked",
     "series-changed": "Your visits have changed",
     "waitlist-offer": "An earlier time is offered",
@@ -79,6 +82,9 @@ LETTERS = {
     "account-exists": "You already have an account",
 }
 CHANNELS = {"email": "by e-mail", "sms": "by text"}
+WAYS = CHANNELS | {"webhook": "to the clinic's own system"}
+# kind of a reminder rule -> when its letter comes
+KINDS = {"before": "before a visit", "after": "after a visit", "noshow": "after a visit that nobody came to"}
 # outcome of a message -> (kind of its tag, word)
 OUTCOMES = {
     "waiting": ("info", "Waiting"),

@@ -12,11 +12,13 @@ from flask import Flask
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from server.jobs import watching
 from server.jobs.celery_app import celery
 from server.jobs.timetable import TIMETABLE
 from server.settings import Settings
 
 log = logging.getLogger(__name__)
+WATCH_SECONDS = 60
 LEADER = 7_309_874_113  # any number, the same for every clock
 
 
@@ -49,8 +51,13 @@ def _lead(settings: Settings, stopping: list[int]) -> None:
         log.info("This clock leads")
         scheduler = _start_scheduler(settings)
         try:
+            watched = time.monotonic()
             while not stopping:
                 connection.execute("SELECT 1")  # the lock lives with this connection: without it another leads
+                if time.monotonic() > watched + WATCH_SECONDS:
+                    watched = time.monotonic()
+                    for sentence in watching.ask(connection).sentences():
+                        log.error("%s", sentence)
                 time.sleep(1)
         finally:
             scheduler.shutdown(wait=False)

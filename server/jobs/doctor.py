@@ -72,8 +72,19 @@ def _check_schema(settings: Settings) -> Iterator[Finding]:
     at, needed = (row[0] if row else None), schema.newest()
     if at == needed:
         yield f"The database is at revision {at}.", True
+        yield from _check_messages(settings)
     else:
         yield f"The database is at revision {at or 'nothing'}, {needed} is needed: run `frontdesk migrate`.", False
+
+
+def _check_messages(settings: Settings) -> Iterator[Finding]:
+    from server.jobs import watching
+
+    with psycopg.connect(settings.postgresql_url, connect_timeout=5) as connection:
+        sentences = watching.ask(connection).sentences()
+    yield from ((sentence, False) for sentence in sentences)
+    if not sentences:
+        yield "No message is overdue, and no reminder is missing.", True
 
 
 def _check_mail(settings: Settings) -> Finding:

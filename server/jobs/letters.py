@@ -1,8 +1,8 @@
 """Sending what is due over SMTP (or into a folder): rendered here and now, from ids."""
 
 import smtplib
-from email.utils import parseaddr
-from functools import partial
+from email.utils import formatdate, parseaddr
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
@@ -10,15 +10,16 @@ from flask import current_app
 from flask_mailman import EmailMultiAlternatives
 
 from server.extensions import mail
-from server.jobs import sms
+from server.jobs import sms, webhook
 from server.jobs.smtp_backend import EmailBackend, GuardedSMTP
 from server.services import letters, outbox
 from server.services.letters import Letter
 from server.settings import Settings
+from server.utils.mime import two_forms
 
 
 def send_due() -> int:
-    """Deliver every letter and text that is due, letters over one connection; returns how many left."""
+    """Deliver every letter, text and call that is due, letters over one connection; returns how many left."""
     settings: Settings = current_app.config["FRONTDESK"]
     connection = mail.get_connection()
 
@@ -62,19 +63,43 @@ def send_due() -> int:
     try:
         is_asked = isinstance(connection, EmailBackend)  # a folder asks nothing
         sent = outbox.deliver_due(send, prepare=prepare, asks_before_sending=is_asked)
-        return sent + outbox.deliver_due(send_text, channel="sms")
+        sent += outbox.deliver_due(send_text, channel="sms")
+        return sent + outbox.deliver_due(partial(webhook.send, settings=settings), channel=outbox.WEBHOOK)
     finally:
         connection.close()
 
 
+class TwoForms(EmailMultiAlternatives):
+    """A letter without files, which is most of them: its bytes are written without building a tree first."""
+
+    def message(self) -> Any:
+        return self
+
+    def as_bytes(self, *, linesep: str = "\r\n") -> bytes:
+        headers = {
+            "Subject": self.subject,
+            "From": self.from_email,
+            "To": self.to[0],
+            "Date": formatdate(),
+            **self.extra_headers,
+        }
+        boundary = "=_" + self.extra_headers["Message-ID"][1:37]
+        written = two_forms(headers, self.body, self.alternatives[0][0], boundary=boundary)
+        return written if linesep == "\r\n" else written.replace(b"\r\n", linesep.encode())
+
+
+@cache
+def _domain(sender: str) -> str:
+    return parseaddr(sender)[1].partition("@")[2]
+
+
 def _message(message_id: UUID, letter: Letter, settings: Settings) -> EmailMultiAlternatives:
-    domain = parseaddr(settings.mail_sender)[1].partition("@")[2]
-    message = EmailMultiAlternatives(
+    message = (TwoForms if letter.html and not letter.calendar else EmailMultiAlternatives)(
         subject=letter.subject,
         body=letter.text,
         from_email=settings.mail_sender,
         to=[letter.to],
-        headers={"Message-ID": f"<{message_id}@{domain}>"},
+        headers={"Message-ID": f"<{message_id}@{_domain(settings.mail_sender)}>"},
     )
     if letter.unsubscribe:  # RFC 8058: one press in the mail program, without opening anything
         message.extra_headers["List-Unsubscribe"] = f"<{letter.unsubscribe}>"

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from server.jobs import calendars, letters
+from server.jobs import calendars, letters, watching
 from server.services import carrying_out, housekeeping, occupancy, offers, reminders, steps
 
 
@@ -32,6 +32,7 @@ TIMETABLE: tuple[Job, ...] = (
     Job("expire-offers", 20, offers.expire_offers, "Offers that nobody answered in time go on to the next."),
     Job("send-letters", 15, letters.send_due, "Sends what is due; the broker may have lost the wake-up call."),
     Job("reconcile-reminders", 300, reminders.reconcile, "Writes reminders that are missing, for whatever reason."),
+    Job("heartbeat", 60, watching.beat, "Calls HEARTBEAT_URL while messages leave as they should."),
     Job("forget-idempotency-keys", 3600, housekeeping.forget_idempotency_keys, "Answers older than 48 hours."),
     Job("forget-refresh-tokens", 86400, housekeeping.forget_refresh_tokens, "Tokens that expired a month ago."),
 )

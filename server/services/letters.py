@@ -60,9 +60,7 @@ def compose_all(message_ids: list[UUID], *, settings: Settings) -> dict[UUID, Le
     composed: dict[UUID, Letter | Exception] = {}
     with atomic():
         messages = db.session.scalars(
-            select(OutboxMessage)
-            .where(OutboxMessage.id.in_(message_ids))
-            .execution_options(populate_existing=True)
+            select(OutboxMessage).where(OutboxMessage.id.in_(message_ids)).execution_options(populate_existing=True)
         ).all()
         with _at_hand(messages):
             for message in messages:
@@ -173,32 +171,38 @@ def _link(settings: Settings, purpose: str, *parts: object) -> str:
 
 
 def _reminder(message: OutboxMessage, settings: Settings) -> Letter:
-    """By e-mail or as a text; only while it is of use and true."""
+    """What a rule sends, by e-mail or as a text; only while it is of use and true."""
     rule: ReminderRule = db.session.get_one(ReminderRule, message.rule_id)
     if message.appointment_id is None:
         return _test_of(rule, message, settings)
     appointment = _appointment_of(message)
     patient: Patient = appointment.patient  # type: ignore[assignment]
     now = db.session().info.get("time_at_hand") or database_now()
-    if appointment.sequence != message.sequence or appointment.status != Status.BOOKED or not rule.is_active:
+    is_true = appointment.status == reminders.STATUS_OF[rule.kind] and rule.is_active
+    if appointment.sequence != message.sequence or not is_true:
         raise NoLongerTrue("The visit has changed since.")
     if not (patient.wants_sms_reminders if message.channel == "sms" else patient.wants_email_reminders):
         raise NoLongerTrue("Reminders are not wanted.")
-    if appointment.start <= now:
+    if rule.kind == "before" and appointment.start <= now:
         raise Missed("The visit had begun.")
     if message.due_at < now - timedelta(minutes=reminders.LATE_MINUTES):
         raise Missed("It could not be sent in time.")
     reader = patient.phone if message.channel == "sms" else patient.email
     if not reader:
         raise Undeliverable("The patient has no phone number." if message.channel == "sms" else NO_ADDRESS)
+    asks = rule.asks_to_confirm and appointment.confirmed_at is None
+    letter = reminders.REMINDER if message.letter == reminders.CONFIRM and not asks else message.letter
+    facts = _facts(appointment, settings)
+    if rule.kind != "before":  # nothing is left to be moved or cancelled: its link is the way to another visit
+        facts["link"] = settings.base_url
     return _render(
-        message.letter,
+        letter,
         to=reader,
         settings=settings,
         is_text=message.channel == "sms",
         unsubscribe=_link(settings, "unsubscribe", patient.id),
-        asks=rule.asks_to_confirm and appointment.confirmed_at is None,
-        **_facts(appointment, settings),
+        asks=asks,
+        **facts,
     )
 
 
@@ -207,7 +211,7 @@ def _test_of(rule: ReminderRule, message: OutboxMessage, settings: Settings) -> 
     if not rule.is_active:
         raise NoLongerTrue("The rule is deleted.")
     user = db.session.get_one(User, message.user_id)
-    start = message.created_at + timedelta(minutes=rule.minutes_before)
+    start = message.created_at + timedelta(minutes=rule.minutes_before) * (1 if rule.kind == "before" else -1)
     is_text = rule.channel == "sms"
     letter = _render(
         message.letter,
@@ -331,6 +335,9 @@ COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "waitlist-offer": _about_offer,
     "waitlist-offer-expired": _about_offer,
     reminders.REMINDER: _reminder,
+    reminders.CONFIRM: _reminder,
+    reminders.FOLLOW_UP: _reminder,
+    reminders.MISSED: _reminder,
     "account-confirm": _about_account,
     "account-exists": _about_account,
 }

@@ -4,6 +4,7 @@ Opening a link does nothing; a button on its page does. A link of a visit that w
 """
 
 from dataclasses import dataclass
+from functools import cache
 from uuid import UUID
 
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -63,5 +64,6 @@ def _read(purpose: str, token: str, secret_key: str) -> list[str]:
         raise NotVisible("This link is not valid. Perhaps it was cut off: please copy all of it.") from error
 
 
+@cache
 def _serializer(purpose: str, secret_key: str) -> URLSafeSerializer:
     return URLSafeSerializer(secret_key, salt=f"link {purpose}")

@@ -30,6 +30,10 @@ BATCH = 50
 # How to hurry the workers; the factory sets it. Nothing is lost while it is missing or fails.
 wake: Callable[[], object] | None = None
 
+WEBHOOK = "webhook"
+# Whether the clinic's own system wants to know what happens to visits (WEBHOOK_URL); the factory sets it.
+clinic_listens = False
+
 
 class Undeliverable(Exception):
     """The address or the message is wrong for good: another try cannot help."""
@@ -76,6 +80,16 @@ def post(
         )
     )
     hurry()
+
+
+def tell_clinic(letter: str, *, appointment_id: UUID, patient_id: UUID, sequence: int = 0) -> None:
+    """The same news for the clinic's own system, if it has one that listens: a row like any other."""
+    if clinic_listens:
+        db.session.execute(
+            insert(OutboxMessage).values(
+                values(letter, channel=WEBHOOK, appointment_id=appointment_id, patient_id=patient_id, sequence=sequence)
+            )
+        )
 
 
 def values(letter: str, **more: Any) -> dict[str, Any]:
@@ -125,27 +139,29 @@ def deliver_due(
 # What a message is about and goes to, as far as it can change, and whether it is still ours to send. Whoever is not
 # sure of the answer composes it anew.
 _STATE = """
-    SELECT m.id, m.appointment_id, m.outcome, m.leased_until, a.version, a.status, lower(a.during) <= {now} AS has_begun,
-           o.status AS offer, r.is_active, p.email, p.phone, p.wants_email_reminders, p.wants_sms_reminders
+    SELECT m.id, m.appointment_id, m.outcome, m.leased_until, a.version, a.status,
+           lower(a.during) <= clock_timestamp() AS has_begun, o.status AS offer,
+           r.is_active, p.email, p.phone, p.wants_email_reminders, p.wants_sms_reminders
       FROM {messages} m
       LEFT JOIN {visits} a ON a.id = m.appointment_id
       LEFT JOIN waitlist_offers o ON o.id = m.offer_id
       LEFT JOIN reminder_rules r ON r.id = m.rule_id
       LEFT JOIN patients p ON p.id = m.patient_id
 """
-_STATES = _STATE.format(messages="outbox_messages", visits="appointments", now="clock_timestamp()")
+_STATES = _STATE.format(messages="outbox_messages", visits="appointments")
 # The visit and the message, locked, so that nobody changes them meanwhile; of what is locked, PostgreSQL answers the
 # newest version. Somebody else's lock is not waited for here: who has a mark in hands must not wait for a second lock.
 _CHECK = f"""
     WITH visit AS MATERIALIZED (SELECT * FROM appointments WHERE id = %(appointment_id)s FOR SHARE {{skip}}),
          message AS MATERIALIZED (SELECT * FROM outbox_messages WHERE id = %(id)s FOR SHARE {{skip}})
-    {_STATE.format(messages="message", visits="visit", now="clock_timestamp()")}
+    {_STATE.format(messages="message", visits="visit")}
      WHERE m.leased_until > clock_timestamp() + interval '{NEEDED.total_seconds()} seconds'
 """
 _CHECK_NOW, _CHECK_WAITING = _CHECK.format(skip="SKIP LOCKED"), _CHECK.format(skip="")
 _SETTLE = """
     UPDATE outbox_messages
-       SET outcome = %s, outcome_at = clock_timestamp(), detail = %s, provider_id = %s, leased_until = NULL
+       SET outcome = %s, outcome_at = clock_timestamp(), detail = coalesce(nullif(%s, ''), detail), provider_id = %s,
+           leased_until = NULL
      WHERE id = %s
 """
 
@@ -168,8 +184,10 @@ def unchanged(message_id: UUID, before: tuple[Any, ...] | None) -> Iterator[None
     what = {"id": message_id, "appointment_id": before[1] if before else None}
     with atomic():
         driver = _driver()
-        settled = _settle(driver)
-        found = driver.execute(_CHECK_NOW, what).fetchone()
+        with driver.pipeline():  # one journey for all of them
+            settled = _settle(driver)
+            asked = driver.execute(_CHECK_NOW, what)
+        found = asked.fetchone()
         is_same = found is not None and tuple(found) == before
         if is_same:
             yield

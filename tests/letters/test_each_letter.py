@@ -27,6 +27,13 @@ from tests.cast import ZONE, Cast
 from tests.factories import create_location, create_schedule
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
+STEPS = {"appointment-follow-up": ("arrive", "complete"), "appointment-missed": ("no-show",)}
+RULES: dict[str, dict[str, Any]] = {
+    "appointment-reminder": {},
+    "appointment-confirm": {"asks_to_confirm": True},
+    "appointment-follow-up": {"kind": "after"},
+    "appointment-missed": {"kind": "noshow"},
+}
 Compose = Callable[[str], Letter]
 
 
@@ -45,9 +52,11 @@ def compose(app: Flask, cast: Cast) -> Compose:
     def happen(letter: str) -> None:
         if letter == "appointment-booked":
             visit()
-        elif letter == "appointment-reminder":
-            reminders.create_rule({"minutes_before": 60, "asks_to_confirm": True}, actor=cast.olga.actor)
-            visit()
+        elif letter in RULES:
+            reminders.create_rule({"minutes_before": 60, **RULES[letter]}, actor=cast.olga.actor)
+            seen = visit()
+            for step in STEPS.get(letter, ()):
+                steps.take_step(seen, step=step, actor=cast.dana.actor)
         elif letter in ("appointment-requested", "appointment-declined", "appointment-expired"):
             cast.checkup.needs_approval = True
             asked = visit()
