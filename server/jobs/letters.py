@@ -24,6 +24,7 @@ def send_due() -> int:
     connection = mail.get_connection()
 
     states: dict[UUID, tuple[Any, ...]] = {}
+    lost: list[bool] = []  # whether the letter before ended without an answer: one may be the letter's fault
     composed: dict[UUID, Letter | Exception] = {}
 
     def prepare(message_ids: list[UUID]) -> None:
@@ -47,14 +48,21 @@ def send_due() -> int:
             server.guard = partial(outbox.unchanged, message_id, states.get(message_id))
         try:
             message.send()
+        except outbox.Overtaken:
+            raise
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
             if codes and min(codes) >= 500:
                 raise outbox.Undeliverable(f"The mail server refused the address ({codes[0]}).") from error
             raise
-        except Exception:
+        except Exception as error:
             connection.close()  # in an unknown state; the next letter opens another one
+            is_lost = isinstance(error, OSError | smtplib.SMTPServerDisconnected)  # and no answer to this letter
+            if is_lost and lost:
+                raise outbox.Unreachable(f"{type(error).__name__}, twice in a row") from error
+            lost.extend([True] if is_lost else [])
             raise
+        lost.clear()
 
     def send_text(message_id: UUID) -> str:
         letter = letters.compose(message_id, settings=settings)

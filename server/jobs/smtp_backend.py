@@ -37,11 +37,25 @@ class GuardedSMTP(smtplib.SMTP):
         if rcpt[0] not in (250, 251):
             self._take_back(rcpt[0])
             raise smtplib.SMTPRecipientsRefused({address: rcpt})
-        answer = self.data(msg)
+        answer = self.send_letter(msg)
         if answer[0] != 250:
             self._take_back(answer[0])
             raise smtplib.SMTPDataError(*answer)
         return {}
+
+    def send_letter(self, msg: bytes) -> tuple[int, bytes]:
+        """The command DATA with its guard, and after the server's "go on" the letter itself."""
+        self.putcmd("data")
+        answer = self.getreply()
+        if answer[0] != 354:
+            return answer
+        self.send_content(msg)
+        return self.getreply()
+
+    def send_content(self, msg: bytes) -> None:
+        """The last moment at which nothing has left."""
+        content = msg.replace(b"\r\n.", b"\r\n..")
+        self.send(content + (b".\r\n" if content.endswith(b"\r\n") else b"\r\n.\r\n"))
 
     def _take_back(self, code: int) -> None:
         """Begin anew on the same line; one that ends anyway is closed."""
