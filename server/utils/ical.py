@@ -86,11 +86,14 @@ def appointment_calendar(
     event = _event(Entry(appointment_id, start, end, time_zone, sequence, changed_at, summary, place, status))
     name, address = parseaddr(organizer)
     organizer_address = vCalAddress(f"mailto:{address}")
-    organizer_address.params["cn"] = vText(name)
+    if name:
+        organizer_address.params["cn"] = vText(name)
     event["organizer"] = organizer_address
     if attendee and method in ("REQUEST", "CANCEL"):
         attendee_address = vCalAddress(f"mailto:{attendee}")
+        attendee_address.params["role"] = vText("REQ-PARTICIPANT")
         attendee_address.params["partstat"] = vText("ACCEPTED")
+        attendee_address.params["rsvp"] = vText("FALSE")  # whoever does not come presses a link of the letter
         event.add("attendee", attendee_address, encode=False)
     calendar.add_component(event)
     calendar.add_missing_timezones(
