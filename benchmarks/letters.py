@@ -130,7 +130,7 @@ def _run(office: Office, what: str, workers: int = 1, *more: str) -> tuple[float
 
 def measure_reminders(rig: Rig, *, quick: bool) -> Figures:
     """Letters a second of one worker beside smtplib alone, A B A B; then 10,000 in one minute with two workers."""
-    size, burst = (2000, 2000) if quick else (2000, 10_000)
+    size, burst = (300, 1000) if quick else (2000, 10_000)
     ours, bare, cpu, bare_cpu = [], [], [], []
     with an_office(rig, burst) as office:
         for turn in range(2 if quick else 5):

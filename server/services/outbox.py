@@ -238,20 +238,19 @@ def _lease(channel: str) -> list[UUID]:
             OutboxMessage.due_at <= now,
             or_(OutboxMessage.leased_until.is_(None), OutboxMessage.leased_until < now),
         )
-        .order_by(OutboxMessage.due_at)
+        .order_by(OutboxMessage.due_at, OutboxMessage.id)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     )
     with atomic():
-        return list(
-            db.session.scalars(
-                update(OutboxMessage)
-                .where(OutboxMessage.id.in_(due))
-                .values(leased_until=now + LEASE, attempts=OutboxMessage.attempts + 1)
-                .returning(OutboxMessage.id)
-                .execution_options(synchronize_session=False)
-            )
+        leased = db.session.execute(
+            update(OutboxMessage)
+            .where(OutboxMessage.id.in_(due))
+            .values(leased_until=now + LEASE, attempts=OutboxMessage.attempts + 1)
+            .returning(OutboxMessage.due_at, OutboxMessage.id)
+            .execution_options(synchronize_session=False)
         )
+        return [message_id for _, message_id in sorted(map(tuple, leased))]  # UPDATE keeps no order
 
 
 def _deliver(message_id: UUID, send: Callable[[UUID], str | None]) -> int:
