@@ -250,7 +250,7 @@ def _lease(channel: str) -> list[UUID]:
             .returning(OutboxMessage.due_at, OutboxMessage.id)
             .execution_options(synchronize_session=False)
         )
-        return [message_id for _, message_id in sorted(map(tuple, leased))]  # UPDATE keeps no order
+        return [message_id for _, message_id in sorted((row.due_at, row.id) for row in leased)]  # UPDATE keeps no order
 
 
 def _deliver(message_id: UUID, send: Callable[[UUID], str | None]) -> int:

@@ -1,6 +1,6 @@
-"""`frontdesk job send-letters` that dies at a named point of its n-th letter.
+"""`frontdesk job NAME`, and workers that die at a named point of their n-th letter, forked from one that is ready.
 
-`python -m tests.bars.dying_worker POINT N`
+Lines in: `job NAME`, or `POINT N`. Lines out, for each: the id of the process, and how it ended.
 """
 
 import os
@@ -41,10 +41,31 @@ def die_at(point: str, number: int) -> None:
     setattr(owner, name, dying)
 
 
-if __name__ == "__main__":
+def work(app: Any, what: str, which: str) -> None:
+    if what in POINTS:
+        die_at(what, int(which))
+    with app.app_context():
+        BY_NAME[which if what == "job" else "send-letters"].run()
+
+
+def main() -> None:
     from server.app import create_app
     from server.settings import load
 
-    die_at(sys.argv[1], int(sys.argv[2]))
-    with create_app(load()).app_context():
-        BY_NAME["send-letters"].run()
+    app = create_app(load())  # it has not spoken to any server yet, so its children have nothing in common
+    for line in sys.stdin:
+        what, which = line.split()
+        pid = os.fork()
+        if not pid:
+            status = 1
+            try:
+                work(app, what, which)
+                status = 0
+            finally:
+                os._exit(status)
+        print(pid, flush=True)  # noqa: T201 - our side of the conversation
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

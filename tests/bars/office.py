@@ -9,6 +9,8 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from subprocess import PIPE
+from typing import Any
 
 import psycopg
 from flask import Flask
@@ -65,6 +67,7 @@ class Office:
     env: dict[str, str]
     sink: MailSink
     folder: pathlib.Path
+    nursery: Any  # where processes are forked that have everything loaded already
 
     def remind(self, count: int, due: str = "clock_timestamp()") -> None:
         """So many reminders, due now; the letters of before are forgotten."""
@@ -95,21 +98,32 @@ class Office:
     # --- processes ---
 
     def job(self, name: str = "send-letters") -> "subprocess.Popen[bytes]":
-        return self._start(*FRONTDESK, "job", name)
+        """`frontdesk job NAME`, started from nothing."""
+        command = [*FRONTDESK, "job", name]
+        return subprocess.Popen(command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
 
     def run(self, name: str = "send-letters") -> None:
-        assert self.job(name).wait(300) == 0
+        self._say("job", name)
+        assert self._hear() == 0
 
     def dies_at(self, point: str, number: int) -> None:
-        process = self._start(sys.executable, "-m", "tests.bars.dying_worker", point, str(number))
-        assert process.wait(60) == 9
+        self._say(point, number)
+        assert self._hear() == 9
 
     def is_killed(self, when: str, number: int) -> None:
         """kill -9, by the mail server, when it has the n-th letter of this run: before or after its 250."""
         self.sink.kill_when, self.sink.kill_at = when, len(self.sink.taken) + number
-        process = self.job()
-        self.sink.victim = process.pid
-        assert process.wait(60) == -signal.SIGKILL
+        self.sink.victim = self._say("job", "send-letters")
+        assert self._hear() == -signal.SIGKILL
+
+    def _say(self, *words: object) -> int:
+        """The id of the process that now does this."""
+        self.nursery.stdin.write(" ".join(map(str, words)) + "\n")
+        self.nursery.stdin.flush()
+        return self._hear()
+
+    def _hear(self) -> int:
+        return int(self.nursery.stdout.readline())
 
     @contextlib.contextmanager
     def staff(self, *, workers: int = 0, clocks: int = 0) -> Iterator[list["subprocess.Popen[bytes]"]]:
@@ -120,9 +134,6 @@ class Office:
                 stack.enter_context(frontdesk(*role, env=self.env, log=self.folder / f"{role[0]}-{number}.log"))
                 for number, role in enumerate(roles)
             ]
-
-    def _start(self, *command: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(command, env=self.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT)
 
 
 @contextlib.contextmanager
@@ -144,9 +155,17 @@ def an_office(url: str, redis_url: str, folder: pathlib.Path, **env: str) -> Ite
             "MAIL_FOLDER": "",
             **env,
         }
+        command, pipes = (
+            [sys.executable, "-m", "tests.bars.dying_worker"],
+            {"stdin": PIPE, "stdout": PIPE, "text": True},
+        )
+        nursery: Any = subprocess.Popen(command, env=full_env, cwd=ROOT, **pipes)  # type: ignore[call-overload]
         try:
-            yield Office(app, url, full_env, sink, folder)
+            yield Office(app, url, full_env, sink, folder, nursery)
         finally:
+            nursery.stdin.close()
+            nursery.wait(20)
+            nursery.stdout.close()
             with app.app_context():
                 db.engine.dispose()
 

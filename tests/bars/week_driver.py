@@ -21,8 +21,14 @@ def act(what: str, visit_id: UUID, hours: int = 0) -> str:
         if what == "cancel":
             booking.cancel_appointment(visit_id, actor=SYSTEM)
         else:
-            start = db.session.get_one(Appointment, visit_id, populate_existing=True).start + timedelta(hours=hours)
-            booking.reschedule_appointment(visit_id, start=start, actor=SYSTEM, override_reason="The week is fast.")
+            visit = db.session.get_one(Appointment, visit_id, populate_existing=True)
+            booking.reschedule_appointment(
+                visit_id,
+                start=visit.start + timedelta(hours=hours),
+                location_id=visit.location_id,
+                actor=SYSTEM,
+                override_reason="The week is fast.",
+            )
     except DomainError as refused:
         return f"{type(refused).__name__}: {refused}"
     return "ok"
