@@ -49,6 +49,7 @@ def send_due() -> int:
         try:
             message.send()
         except outbox.Overtaken:
+            connection.close()  # it waits for a letter that does not come
             raise
         except smtplib.SMTPRecipientsRefused as error:
             codes = [code for code, _ in error.recipients.values()]
