@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -107,21 +108,34 @@ def worker(settings: Settings, concurrency: int) -> None:
     from server.jobs.celery_app import celery
 
     create_app(settings)
-    celery.worker_main(
-        [
-            "--quiet",
-            "worker",
-            "--loglevel",
-            settings.log_level,
-            "--concurrency",
-            str(concurrency),
-            "--without-gossip",
-            "--without-mingle",
-            "--without-heartbeat",
-            "-n",
-            f"frontdesk-{os.getpid()}@%h",
-        ]
-    )
+    arguments = [
+        "--quiet",
+        "worker",
+        "--loglevel",
+        settings.log_level,
+        "--concurrency",
+        str(concurrency),
+        "--without-gossip",
+        "--without-mingle",
+        "--without-heartbeat",
+        "-n",
+        f"frontdesk-{os.getpid()}@%h",
+    ]
+    try:
+        celery.worker_main(arguments)
+    except SystemExit as ended:
+        _begin_again_unless_asked_to_stop(ended)
+        raise
+
+
+def _begin_again_unless_asked_to_stop(ended: SystemExit) -> None:
+    """Celery gives up for good when Redis goes away at certain moments (kombu closes what it has closed already)."""
+    from celery.worker import state
+
+    if ended.code and not state.should_stop and not state.should_terminate:
+        click.echo("The worker has failed and begins again.", err=True)
+        time.sleep(1)  # not faster when it fails each time
+        os.execv(sys.executable, [sys.executable, "-m", "server", *sys.argv[1:]])  # noqa: S606
 
 
 @main.command()

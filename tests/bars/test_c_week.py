@@ -32,7 +32,7 @@ _WEEK = """
     DELETE FROM reminder_rules;
     INSERT INTO reminder_rules (id, minutes_before, channel, created_at)
         SELECT gen_random_uuid(), minutes, channel, now() - interval '30 days'
-          FROM (VALUES (4320, 'email'), (1440, 'email'), (120, 'sms')) AS rules (minutes, channel);
+          FROM (VALUES (4320, 'email'), (1440, 'email'), (240, 'sms')) AS rules (minutes, channel);
     INSERT INTO patients (id, given_name, family_name, birth_date, email, phone)
         SELECT gen_random_uuid(), 'Pat', 'Number' || n, '1980-01-01', 'pat' || n || '@example.com',
                '+35191000' || lpad(n::text, 4, '0')
@@ -61,7 +61,9 @@ class FastWeek:
 
     def leap(self) -> None:
         self.hours += STEP
-        self.clock.write_text(f"+{self.hours}h\n")
+        next_clock = self.clock.with_suffix(".next")
+        next_clock.write_text(f"+{self.hours}h\n")
+        next_clock.replace(self.clock)  # nobody reads half of it
 
     def is_quiet(self) -> bool:
         due = "SELECT count(*) FROM outbox_messages WHERE outcome IS NULL AND due_at <= clock_timestamp()"
@@ -90,6 +92,7 @@ def begin_week(stack: contextlib.ExitStack, tmp_path: pathlib.Path) -> FastWeek:
         "FAKETIME_TIMESTAMP_FILE": str(clock),
         "FAKETIME_NO_CACHE": "1",
         "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "PYTHONPATH": f"{ROOT / 'tests' / 'bars' / 'false_clock'}:{ROOT}",
     }
     gateway, own = Gateway(), OwnRedis()
     stack.callback(gateway.server.server_close)
@@ -170,7 +173,8 @@ def check_ledger(week: FastWeek, done: Counter[str]) -> None:
         SELECT count(*) FROM outbox_messages m JOIN appointments a ON a.id = m.appointment_id
          WHERE m.rule_id IS NOT NULL AND m.outcome = 'sent'
            AND ((a.status = 'cancelled' AND m.outcome_at > a.updated_at) OR
-                (m.sequence < a.sequence AND m.outcome_at > a.updated_at) OR m.outcome_at > lower(a.during))"""
+                (m.sequence < a.sequence AND m.outcome_at > a.updated_at) OR
+                (m.sequence = a.sequence AND m.outcome_at > lower(a.during)))"""
     assert office.ask(untrue) == [(0,)]
     # Each rule of each visit that stands: sent when its time has come, unless it had passed when the visit was moved.
     missing = """
