@@ -81,6 +81,7 @@ def rows_for(source: str, *, when: str = "due.at > statement_timestamp()", detai
 
 
 _OF_ONE = text(rows_for("(SELECT * FROM appointments WHERE id = :appointment_id)"))
+_OF_PATIENT = text(rows_for("(SELECT * FROM appointments WHERE patient_id = :patient_id)"))
 # A visit that can still have a letter to come: before it, or for two months after it.
 _LIVE = """(SELECT * FROM appointments
              WHERE (status = 'booked' AND lower(during) > statement_timestamp())
@@ -249,7 +250,7 @@ def set_preferences(patient_id: UUID | None, changes: dict[str, Any], *, actor: 
             object_id=patient_id,
             patient_id=patient_id,
         )
-        db.session.execute(_OF_ALL)
+        db.session.execute(_OF_PATIENT, {"patient_id": patient_id})
     return patient
 
 
