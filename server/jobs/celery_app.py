@@ -1,6 +1,11 @@
 """Celery, configured so that losing all it knows loses nothing: tasks carry ids at most, rows are the promise."""
 
 from celery import Celery
+from kombu.transport.redis import Channel
+
+# When Redis goes away, kombu wants to put back what was not acknowledged yet, over a connection that it has closed by
+# then, and the worker dies of it. A wake-up call that is lost is one of many.
+Channel.do_restore = False
 
 celery = Celery("frontdesk", include=["server.jobs.tasks"])
 
