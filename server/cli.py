@@ -1,6 +1,7 @@
 """The command line: `frontdesk demo | serve | worker | clock | migrate | create-admin | doctor | job`."""
 
 import os
+import signal
 import sys
 import time
 from functools import wraps
@@ -121,20 +122,24 @@ def worker(settings: Settings, concurrency: int) -> None:
         "-n",
         f"frontdesk-{os.getpid()}@%h",
     ]
-    try:
-        celery.worker_main(arguments)
-    except SystemExit as ended:
-        _begin_again_unless_asked_to_stop(ended)
-        raise
+    celery.worker_main(arguments)
+    _begin_again_unless_asked_to_stop(settings)
 
 
-def _begin_again_unless_asked_to_stop(ended: SystemExit) -> None:
-    """Celery gives up for good when Redis goes away at certain moments (kombu closes what it has closed already)."""
+def _begin_again_unless_asked_to_stop(settings: Settings) -> None:
+    """Celery gives up for good, with exit status 0, when Redis answers something else than it expects (it is full)."""
     from celery.worker import state
 
-    if ended.code and not state.should_stop and not state.should_terminate:
+    from server.jobs.doctor import check_redis
+
+    asked = [one for one in (state.should_stop, state.should_terminate) if one is not None and one is not False]
+    if not asked:  # a signal leaves its exit status here, which may be 0
         click.echo("The worker has failed and begins again.", err=True)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)
         time.sleep(1)  # not faster when it fails each time
+        while not all(good for _, good in check_redis(settings)):
+            time.sleep(1)
         os.execv(sys.executable, [sys.executable, "-m", "server", *sys.argv[1:]])  # noqa: S606
 
 
