@@ -19,6 +19,7 @@ from sqlalchemy import text
 from server.app import create_app
 from server.extensions import db
 from server.jobs import schema
+from server.jobs.celery_app import celery
 from server.services import reminders
 from server.settings import load
 from tests.bars.processes import frontdesk
@@ -139,7 +140,10 @@ class Office:
 @contextlib.contextmanager
 def an_office(url: str, redis_url: str, folder: pathlib.Path, **env: str) -> Iterator[Office]:
     """An office over an empty database."""
+    before = celery.conf.broker_url
     app = create_app(load({}, **SECRETS, database_url=url, redis_url=redis_url))
+    if before:
+        celery.conf.broker_url = before  # of this process; the app here rings for nobody
     schema.upgrade(app)
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
         connection.execute(_HOUSE)
