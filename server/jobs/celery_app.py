@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 from celery import Celery
+from kombu.transport.redis import Channel
+
+# When Redis goes away, kombu wants to put back what was not acknowledged yet, over a connection that it has closed by
+# then, and the worker dies of it. A wake-up call that is lost is one of many.
+Channel.do_restore = False
 
 from server.services.runs import BULK, LETTERS, NOW
 

@@ -204,6 +204,8 @@ def insert_if_free(
     if row is None:
         return None
     if letter:
+        if patient_id is not None:
+            outbox.tell_clinic(letter, appointment_id=row.id, patient_id=patient_id)
         outbox.hurry()
     return _appointment(row)
 
