@@ -5,112 +5,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlencode
-from uuid import UUID
 
 import pytest
-from flask import Flask, json
+from flask import Flask
 from sqlalchemy import func, select, update
 
 from server.extensions import db
-from server.jobs.letters import send_due
 from server.jobs.timetable import BY_NAME
 from server.models import Appointment, AuditEvent, ClosedAddress, OutboxMessage, TextReply
 from server.services import booking, reminders, replies
 from server.utils import clock
 from server.web.signatures import json_signature, twilio_signature
-from tests.cast import Cast, Person
-from tests.clients import Client
+from tests.cast import Cast
+from tests.delivery.phone import PHONE, TOKEN, Phone, Twilio, events, now, send_texts
 from tests.factories import create_patient
 from tests.gateway import Gateway
-
-TOKEN = "what both sides know"
-PHONE = "+12125550141"
-
-
-class Phone:
-    """The gateway as it calls us: signed JSON."""
-
-    def __init__(self, app: Flask) -> None:
-        self.client = Client(app, app.response_class)
-        self.count = 0
-
-    def call(
-        self, path: str, body: dict[str, Any], *, token: str = TOKEN, age: int = 0, signature: str | None = None
-    ) -> Any:
-        raw = json.dumps(body).encode()
-        timestamp = str(int(clock.now().timestamp()) - age)
-        headers = {
-            "Content-Type": "application/json",
-            "X-Frontdesk-Timestamp": timestamp,
-            "X-Frontdesk-Signature": json_signature(timestamp, raw, token) if signature is None else signature,
-        }
-        return self.client.post(path, data=raw, headers=headers)
-
-    def says(self, text: str, *, number: str = PHONE, text_id: str = "") -> str:
-        """What is written back."""
-        self.count += 1
-        answer = self.call("/hooks/texts", {"id": text_id or f"in-{self.count}", "from": number, "text": text})
-        assert answer.status_code == 200, answer.text
-        return str(answer.json["reply"])
-
-
-@pytest.fixture
-def gateway() -> Any:
-    running = Gateway()
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def phone(app: Flask, context: None, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Phone:
-    settings = replace(
-        app.config["FRONTDESK"], sms_url=gateway.url, sms_token=TOKEN, base_url="https://clinic.example.org"
-    )
-    monkeypatch.setitem(app.config, "FRONTDESK", settings)
-    return Phone(app)
-
-
-@pytest.fixture
-def remind(cast: Cast, phone: Phone) -> Callable[..., Appointment]:
-    """Somebody books, and the text about it leaves."""
-    cast.location.country = "US"
-    for person in (cast.ana, cast.bea):
-        cast.patient(person).phone = "(212) 555-0141"
-    db.session.commit()
-    reminders.create_rule({"minutes_before": 1440, "channel": "sms", "asks_to_confirm": True}, actor=cast.olga.actor)
-
-    def remind(person: Person, hour: int = 9, **over: Any) -> Appointment:
-        visit = booking.book_appointment(
-            service_id=over.pop("service_id", cast.checkup_id),
-            practitioner_id=cast.dr_cho.practitioner_id,
-            start=cast.at(hour),
-            actor=person.actor,
-            **over,
-        )
-        send_texts()
-        return visit
-
-    return remind
-
-
-def send_texts() -> None:
-    db.session.execute(update(OutboxMessage).where(OutboxMessage.channel == "email").values(outcome="skipped"))
-    db.session.execute(update(OutboxMessage).where(OutboxMessage.channel == "sms").values(due_at=clock.now()))
-    db.session.commit()
-    send_due()
-
-
-def now(visit: Appointment) -> Appointment:
-    db.session.expire_all()
-    return db.session.get_one(Appointment, visit.id)
-
-
-def events(visit: Appointment, action: str) -> list[tuple[str, UUID | None]]:
-    found = select(AuditEvent.role, AuditEvent.patient_id).where(
-        AuditEvent.object_id == visit.id, AuditEvent.action == action
-    )
-    return [tuple(row) for row in db.session.execute(found)]
 
 
 def test_ana_confirms_with_1(phone: Phone, cast: Cast, remind: Callable[..., Appointment]) -> None:
@@ -385,26 +294,6 @@ def test_twilios_own_example_of_a_signature() -> None:
     )
 
 
-class Twilio:
-    def __init__(self, app: Flask) -> None:
-        self.client = Client(app, app.response_class)
-
-    def call(self, path: str, *, token: str = TOKEN, **form: str) -> Any:
-        url = f"https://clinic.example.org{path}"
-        signature = twilio_signature(url, {name: [value] for name, value in form.items()}, token)
-        return self.client.post(
-            path,
-            data=urlencode(form),
-            headers={"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"},
-        )
-
-
-@pytest.fixture
-def twilio(app: Flask, phone: Phone, monkeypatch: pytest.MonkeyPatch) -> Twilio:
-    monkeypatch.setitem(app.config, "FRONTDESK", replace(app.config["FRONTDESK"], sms_gateway="twilio"))
-    return Twilio(app)
-
-
 def test_twilio_tells_us_and_reads_xml(twilio: Twilio, cast: Cast, remind: Callable[..., Appointment]) -> None:
     visit = remind(cast.ana)
     answer = twilio.call("/hooks/texts", MessageSid="SM1", From=PHONE, Body="1", To="+12125550100")
@@ -422,62 +311,6 @@ def test_what_twilio_has_answered_itself_is_not_answered_twice(twilio: Twilio, c
 
 
 # --- what became of what we sent ---
-
-
-def receipt_of(visit: Appointment) -> tuple[str | None, str, str | None]:
-    found = select(OutboxMessage.outcome, OutboxMessage.receipt_detail, OutboxMessage.receipt).where(
-        OutboxMessage.appointment_id == visit.id, OutboxMessage.channel == "sms"
-    )
-    outcome, detail, receipt = db.session.execute(found).one()
-    return outcome, detail, receipt
-
-
-def message_of(visit: Appointment) -> UUID:
-    return db.session.scalars(
-        select(OutboxMessage.id).where(OutboxMessage.appointment_id == visit.id, OutboxMessage.channel == "sms")
-    ).one()
-
-
-def test_the_first_final_receipt_stands(phone: Phone, cast: Cast, remind: Callable[..., Appointment]) -> None:
-    visit = remind(cast.ana)
-    message_id = str(message_of(visit))
-    for status, expected in (("queued", None), ("sent", None), ("delivered", "delivered"), ("failed", "delivered")):
-        assert phone.call("/hooks/texts/status", {"id": message_id, "status": status}).status_code == 204
-        assert receipt_of(visit) == ("sent", "", expected)
-
-
-def test_a_text_that_was_not_delivered_is_a_trouble_that_dana_sees_and_tries_again(
-    phone: Phone, gateway: Gateway, cast: Cast, remind: Callable[..., Appointment], page_client: Any
-) -> None:
-    visit = remind(cast.ana)
-    message_id = message_of(visit)
-    sent = {"id": str(message_id), "status": "undelivered", "detail": "Switched off"}
-    phone.call("/hooks/texts/status", sent)
-    page = page_client(cast.dana).get("/admin/messages", status=200)
-    assert page.says("Sent, not delivered Switched off")
-    assert "which" not in phone.says("2")
-    assert now(visit).status == "booked", "it cannot be an answer to what never came"
-    page.post(f"/admin/messages/{message_id}/retry", status=302)
-    send_due()
-    assert len(gateway.texts) == 2
-    assert receipt_of(visit) == ("sent", "", None)
-
-
-def test_twilios_receipt_finds_its_text_by_our_own_id(
-    twilio: Twilio, gateway: Gateway, cast: Cast, remind: Callable[..., Appointment]
-) -> None:
-    visit = remind(cast.ana)
-    path = gateway.texts[0]["StatusCallback"][0].removeprefix("https://clinic.example.org")
-    sent = {"MessageSid": "SM9", "MessageStatus": "undelivered", "ErrorCode": "30003"}
-    assert twilio.call(path, token="guessed", **sent).status_code == 403
-    assert receipt_of(visit)[2] is None
-    assert twilio.call(path, **sent).status_code == 204
-    assert receipt_of(visit) == ("sent", "The network says: error 30003.", "undelivered")
-
-
-def test_a_receipt_for_nothing_is_told_so(phone: Phone, cast: Cast) -> None:
-    sent = {"id": "01890000-0000-7000-8000-000000000000", "status": "delivered"}
-    assert phone.call("/hooks/texts/status", sent).status_code == 404
 
 
 def test_a_child_without_an_account_is_answered_for_by_the_phone(
