@@ -45,18 +45,18 @@ OFFERED = "JOIN schedule_services offered ON offered.schedule_id = s.id AND offe
 ONE, ANYBODY = "s.practitioner_id = :practitioner_id", "CAST(:practitioner_id AS uuid) IS NULL"
 ONE_OR_ANYBODY = f"({ONE} OR {ANYBODY})"
 
+_WHATEVER_FOR = HOURS.format(
+    lo="CAST(:from_at AS timestamptz)",
+    hi="CAST(:to_at AS timestamptz)",
+    offered="",
+    whose=ONE_OR_ANYBODY,
+    bounds=BOUNDS,
+)
+
 # Hours of [:from_at, :to_at) whatever they are for, one row for each practitioner; for the day board.
 OPENING_HOURS = f"""
     SELECT h.practitioner_id, range_agg(opening) AS hours
-      FROM ({
-    HOURS.format(
-        lo="CAST(:from_at AS timestamptz)",
-        hi="CAST(:to_at AS timestamptz)",
-        offered="",
-        whose=ONE_OR_ANYBODY,
-        bounds=BOUNDS,
-    )
-}) AS h
+      FROM ({_WHATEVER_FOR}) AS h
      CROSS JOIN LATERAL unnest(h.hours) AS opening
      GROUP BY h.practitioner_id
 """
@@ -73,14 +73,6 @@ HOURS_OF_APPOINTMENT = HOURS.format(
 # Opening hours of [:from_at, :to_at) whatever they are for, one row for each practitioner and location, by opening.
 OPENINGS = f"""
     SELECT h.practitioner_id, h.location_id, opening
-      FROM ({
-    HOURS.format(
-        lo="CAST(:from_at AS timestamptz)",
-        hi="CAST(:to_at AS timestamptz)",
-        offered="",
-        whose=ONE_OR_ANYBODY,
-        bounds=BOUNDS,
-    )
-}) AS h
+      FROM ({_WHATEVER_FOR}) AS h
      CROSS JOIN LATERAL unnest(h.hours * tstzmultirange(tstzrange(:from_at, :to_at))) AS opening
 """
