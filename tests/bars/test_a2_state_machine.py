@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import time
 from random import Random
 
@@ -53,21 +53,9 @@ class Morning(SeriesOfVisits, Leave, Groups, Waiting):
 
 
 @pytest.fixture(autouse=True)
-def _offers(cast: Cast) -> Iterator[None]:
-    """Offers at any hour, and not many to one patient; afterwards as before, for this row is never emptied."""
-    before = db.session.get(ClinicSettings, True)
-    kept = before and (before.quiet_from, before.quiet_until, before.offers_a_week)
-    if before is None:
-        db.session.add(ClinicSettings(id=True))
-        db.session.flush()
-    settle(time(0), time(0), OFFERS_A_WEEK)
-    yield
-    db.session.rollback()
-    settle(*(kept or (time(21), time(8), 3)))
-
-
-def settle(quiet_from: time, quiet_until: time, offers_a_week: int) -> None:
-    values = {"quiet_from": quiet_from, "quiet_until": quiet_until, "offers_a_week": offers_a_week}
+def _offers(cast: Cast) -> None:
+    """Offers at any hour, and not many to one patient."""
+    values = {"quiet_from": time(0), "quiet_until": time(0), "offers_a_week": OFFERS_A_WEEK}
     db.session.execute(update(ClinicSettings).values(**values))
     db.session.commit()
 

@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -57,17 +58,22 @@ def test_olga_looks_at_a_draft_in_the_dark_and_as_text_and_then_saves_it(
     browser.find_element(By.CSS_SELECTOR, "main button[type=submit], main input[type=submit]").click()
     browser.find_element(By.ID, "introduction").send_keys("Guten Tag, {given_name}.")
 
-    def preview(view: str, says: str) -> str:
+    # The frame loads while we look: what we hold of the letter before it goes stale.
+    wait = WebDriverWait(browser, 10, ignored_exceptions=[NoSuchElementException, StaleElementReferenceException])
+
+    def preview(view: str, says: str, colour: str | None = None) -> None:
+        def is_shown(page: webdriver.Chrome) -> bool:
+            body = page.find_element(By.TAG_NAME, "body")
+            return says in body.text and colour in (None, body.value_of_css_property("background-color"))
+
         browser.find_element(By.CSS_SELECTOR, f"button[formaction$='view={view}']").click()
         browser.switch_to.frame("preview")
-        WebDriverWait(browser, 10).until(lambda page: says in page.find_element(By.TAG_NAME, "body").text)
-        colour: str = browser.find_element(By.TAG_NAME, "body").value_of_css_property("background-color")
+        wait.until(is_shown)
         browser.switch_to.default_content()
-        return colour
 
-    assert preview("dark", "Guten Tag, Sam.") == "rgba(20, 33, 31, 1)"
-    assert preview("light", "Guten Tag, Sam.") == "rgba(244, 247, 246, 1)"
+    preview("dark", "Guten Tag, Sam.", colour="rgba(20, 33, 31, 1)")
+    preview("light", "Guten Tag, Sam.", colour="rgba(244, 247, 246, 1)")
     preview("text", "Subject: ")
     browser.find_element(By.XPATH, "//button[text()='Save']").click()
-    WebDriverWait(browser, 10).until(lambda page: "Saved." in page.find_element(By.TAG_NAME, "main").text)
+    wait.until(lambda page: "Saved." in page.find_element(By.TAG_NAME, "main").text)
     assert browser.find_element(By.ID, "introduction").text == "Guten Tag, {given_name}."
