@@ -165,7 +165,7 @@ def expire(hold_id: UUID | None) -> None:
         "UPDATE appointments SET hold_expires_at = clock_timestamp() WHERE id = :id AND status = 'proposed'",
     ):
         db.session.execute(text(statement), {"id": hold_id})
-    db.session.commit()
+        db.session.commit()  # each alone: who accepts an offer locks the hold first
 
 
 def the_hour_comes(visit_id: UUID) -> datetime:
