@@ -16,6 +16,7 @@ from flask import Flask
 
 from benchmarks import clinic as clinics
 from benchmarks.clinic import Clinic, Times, Try
+from benchmarks.letters import measure_reminders
 from benchmarks.load import Outcome, drive, get, post
 from benchmarks.rig import Rig
 from server.app import create_app
@@ -299,4 +300,5 @@ MEASURES: dict[str, Callable[..., Figures]] = {
     "availability": measure_availability,
     "growth": measure_growth,
     "footprint": measure_footprint,
+    "reminders": measure_reminders,
 }

@@ -18,6 +18,7 @@ SECRETS = {
     "mail_password",
     "sms_token",
     "dkim_key",
+    "webhook_secret",
     "sentry_dsn",
 }
 
@@ -61,6 +62,9 @@ class Settings:
     sms_account: str = ""
     sms_token: str = ""
     sms_sender: str = ""
+    webhook_url: str = ""
+    webhook_secret: str = ""
+    heartbeat_url: str = ""
     rate_limits: bool = True
     allow_private_urls: bool = False
     sentry_dsn: str = ""
@@ -158,6 +162,8 @@ def _wrong(values: Mapping[str, Any]) -> list[str]:
         found.append("DKIM_SELECTOR is not set: it names the key that DKIM_KEY belongs to.")
     if values.get("mail_per_domain_a_minute", 0) < 0:
         found.append("MAIL_PER_DOMAIN_A_MINUTE must be 0 (off) or more.")
+    if values.get("webhook_url") and len(values.get("webhook_secret", "")) < 32:
+        found.append("WEBHOOK_SECRET is needed with WEBHOOK_URL: 32 characters or more.")
     if "*" in values.get("cors_origins", ()):
         found.append("CORS_ORIGINS names each origin; * is not accepted.")
     return found

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 from server.admin import words
 from server.admin.reading import read_date
 from server.errors import Invalid
-from server.services import addresses, directory, messages
+from server.services import addresses, directory, messages, watch
 from server.services.rules import WrongState
 from server.utils import clock
 from server.web.identity import current_actor
@@ -46,13 +46,14 @@ def show_messages() -> str:
             from_at=clock.now() - timedelta(days=TROUBLE_DAYS), limit=TROUBLES, actor=actor
         ),
         trouble_days=TROUBLE_DAYS,
+        watch=watch.state(),
         zone=zone,
         now=clock.now(),
         chosen=chosen,
         today=today,
         outcome=outcome,
         letters=words.LETTERS,
-        channels=words.CHANNELS,
+        channels=words.WAYS,
         outcomes=words.OUTCOMES,
     )
 
@@ -70,7 +71,7 @@ def show_message(message_id: UUID) -> str:
         receipts=words.RECEIPTS,
         framed=_framed(story.letter.html) if story.letter else "",
         letters=words.LETTERS,
-        channels=words.CHANNELS,
+        channels=words.WAYS,
         outcomes=words.OUTCOMES,
     )
 

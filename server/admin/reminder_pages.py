@@ -53,12 +53,14 @@ def delete_rule(rule_id: UUID) -> Response:
 
 def _read_rule() -> dict[str, Any]:
     unit, channel = request.form.get("unit", ""), request.form.get("channel", "")
-    if unit not in UNITS or channel not in words.CHANNELS:
+    kind = request.form.get("kind", "before")
+    if unit not in UNITS or channel not in words.CHANNELS or kind not in words.KINDS:
         raise Invalid("This form is incomplete. Open the page again.")
     minutes = read_number("amount", most=9999) * UNITS[unit]
     if not SHORTEST <= minutes <= LONGEST:
-        raise Invalid("A reminder comes from 15 minutes to 60 days before the visit.")
+        raise Invalid("A letter comes from 15 minutes to 60 days before or after the visit.")
     return {
+        "kind": kind,
         "minutes_before": minutes,
         "channel": channel,
         "asks_to_confirm": "asks_to_confirm" in request.form,
@@ -84,4 +86,4 @@ def _page(refused: str = "") -> str:
 
 def _words() -> dict[str, Any]:
     names = {one.id: one.name for one in directory.services()} | {one.id: one.name for one in directory.locations()}
-    return {"names": names, "channels": words.CHANNELS}
+    return {"names": names, "channels": words.CHANNELS, "kinds": words.KINDS}

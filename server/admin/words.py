@@ -102,6 +102,9 @@ LETTER_TEXT_HISTORY = {
     "letter-text.closing-reset": "Closing removed",
 }
 CHANNELS = {"email": "by e-mail", "sms": "by text"}
+WAYS = CHANNELS | {"webhook": "to the clinic's own system"}
+# kind of a reminder rule -> when its letter comes
+KINDS = {"before": "before a visit", "after": "after a visit", "noshow": "after a visit that nobody came to"}
 # outcome of a message -> (kind of its tag, word)
 OUTCOMES = {
     "waiting": ("info", "Waiting"),

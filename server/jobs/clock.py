@@ -13,12 +13,14 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
+from server.jobs import watching
 from server.jobs.sending import send
 from server.jobs.timetable import TIMETABLE
 from server.services.runs import CLOCK_IS_SEEN_EVERY
 from server.settings import Settings
 
 log = logging.getLogger(__name__)
+WATCH_SECONDS = 60
 LEADER = 7_309_874_113  # any number, the same for every clock
 
 
@@ -50,11 +52,15 @@ def _lead(settings: Settings, stopping: list[int]) -> None:
         connection.execute(_LEADS, (f"{socket.gethostname()[:100]}, process {os.getpid()}",))
         scheduler = _start_scheduler(settings)
         try:
-            second = 0
+            second, watched = 0, time.monotonic()
             while not stopping:
                 # The lock lives with this connection: without it another leads.
                 connection.execute("SELECT 1" if second % CLOCK_IS_SEEN_EVERY.seconds else _IS_SEEN)
                 second += 1
+                if time.monotonic() > watched + WATCH_SECONDS:
+                    watched = time.monotonic()
+                    for sentence in watching.ask(connection).sentences():
+                        log.error("%s", sentence)
                 time.sleep(1)
         finally:
             scheduler.pause()

@@ -75,6 +75,7 @@ def _check_schema(settings: Settings) -> Iterator[Finding]:
     at, needed = (row[0] if row else None), schema.newest()
     if at == needed:
         yield f"The database is at revision {at}.", True
+        yield from _check_messages(settings)
     else:
         yield f"The database is at revision {at or 'nothing'}, {needed} is needed: run `frontdesk migrate`.", False
 
@@ -87,6 +88,16 @@ def _check_texts(settings: Settings) -> Iterator[Finding]:
         return
     path = f"{settings.base_url}/hooks/texts"
     yield f"Texts go to {urlsplit(settings.sms_url).hostname}; it is to send replies to {path}, signed.", True
+
+
+def _check_messages(settings: Settings) -> Iterator[Finding]:
+    from server.jobs import watching
+
+    with psycopg.connect(settings.postgresql_url, connect_timeout=5) as connection:
+        sentences = watching.ask(connection).sentences()
+    yield from ((sentence, False) for sentence in sentences)
+    if not sentences:
+        yield "No message is overdue, and no reminder is missing.", True
 
 
 def _check_web(settings: Settings) -> Finding:

@@ -53,6 +53,7 @@ def init_app(app: Flask) -> None:
     configure(settings.redis_url)
     celery.flask_app = app
     outbox.wake = bell.ring
+    outbox.clinic_listens = bool(settings.webhook_url)
     carrying_out.wake = plans_bell.ring
     external_calendars.wake = calendars_bell.ring
     bulk_jobs.wake = bulk_bell.ring

@@ -48,10 +48,6 @@ def run(settings: Settings, queues: Sequence[str], *, concurrency: int | None, k
     }
     if keeps_time:
         roles["clock"] = partial(_keep_time, settings)
-    if len(roles) == 1:
-        for role in roles.values():
-            role()
-        return
     _settle([*PRELOADED, "server.jobs.clock"] if keeps_time else PRELOADED)
     stopping: list[int] = []
     children: dict[int, str] = {}

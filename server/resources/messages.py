@@ -31,7 +31,7 @@ class ReminderRules(MethodView):
     @messages.doc(refusals=[403])
     @messages.response(200, ReminderRuleListSchema)
     def get(self) -> dict[str, Any]:
-        """When patients are reminded (staff)"""
+        """When patients are reminded, or written to after a visit (staff)"""
         return {"items": reminders.list_rules(actor=current_actor())}
 
     @idempotent

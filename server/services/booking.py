@@ -21,7 +21,7 @@ from server.services.rules import OPEN, RulesForbid, WrongState
 from server.services.transaction import atomic, retried
 
 # What makes reminders of an appointment untrue, or due.
-CHANGES = frozenset({"rescheduled", "cancelled", "approved", "declined", "expired"})
+CHANGES = frozenset({"rescheduled", "cancelled", "approved", "declined", "expired", "complete", "no-show"})
 
 
 @retried
@@ -322,11 +322,19 @@ def record(appointment: Appointment, what: str, *, actor: Actor, letter: str | N
     )
     if what in CHANGES and appointment.patient_id:
         reminders.renew(appointment.id)
+    if what == "undo":
+        reminders.forget_after(appointment.id)
     if letter and appointment.patient_id:
         outbox.post(
             letter,
             patient_id=appointment.patient_id,
             appointment_id=appointment.id,
+            sequence=appointment.sequence + 1,
+        )
+        outbox.tell_clinic(
+            letter,
+            appointment_id=appointment.id,
+            patient_id=appointment.patient_id,
             sequence=appointment.sequence + 1,
         )
 

@@ -46,7 +46,11 @@ class Letter:
 
 def language_of(wish: str | None) -> str:
     """The reader's language when we write it, else the clinic's own."""
-    return languages.spoken(wish) or languages.spoken(db.session.scalar(select(ClinicSettings.language))) or "en"
+    if spoken := languages.spoken(wish):
+        return spoken
+    info = db.session().info  # of a batch, it is read once
+    own = info["language_at_hand"] if "language_at_hand" in info else db.session.scalar(select(ClinicSettings.language))
+    return languages.spoken(own) or "en"
 
 
 def render(

@@ -4,7 +4,8 @@ What each says stands in templates/email, one folder a letter; `letter_rendering
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from sqlalchemy.orm import aliased
 from server.extensions import db
 from server.models import (
     Appointment,
+    ClinicSettings,
     Closure,
     ClosurePlanItem,
     Location,
@@ -34,22 +36,23 @@ from server.services.appearance import Appearance
 from server.services.letter_rendering import Letter, language_of, render, time_of_visit
 from server.services.letter_texts import Words
 from server.services.outbox import Missed, NoLongerTrue, Undeliverable
+from server.services.reminders import CONFIRM, FOLLOW_UP, MISSED, REMINDER
 from server.services.rules import OPEN
-from server.services.transaction import database_now
+from server.services.transaction import atomic, database_now
 from server.settings import Settings
 from server.utils import clock, languages
 from server.utils.ical import Entry, appointment_calendar, series_calendar
 
 NO_ADDRESS = "The patient has no e-mail address."
-CONFIRM, MISSED, FOLLOW_UP = "appointment-confirm", "appointment-missed", "appointment-follow-up"
-# What a rule writes about, and the state the visit must be in when it leaves.
-STATES = {reminders.REMINDER: Status.BOOKED, MISSED: Status.NOSHOW, FOLLOW_UP: Status.FULFILLED}
 AFTERWARDS = timedelta(days=3)  # what could not be said for longer after a visit is not said any more
 
 
 def compose(message_id: UUID, *, settings: Settings) -> Letter:
     """The letter of one outbox row. Raises NoLongerTrue when overtaken, Undeliverable without an address."""
-    message = db.session.get_one(OutboxMessage, message_id, populate_existing=True)
+    return _composed(db.session.get_one(OutboxMessage, message_id, populate_existing=True), settings)
+
+
+def _composed(message: OutboxMessage, settings: Settings) -> Letter:
     if message.sample_language is not None:
         user = db.session.get_one(User, message.user_id)
         letter = sample(message.letter, language=message.sample_language, to=user.email, settings=settings)
@@ -72,6 +75,43 @@ def sample(
         letter, language=language, to=to, start=start, settings=settings, words=words, look=look
     )
     return replace(composed, unsubscribe="")
+
+
+def compose_all(message_ids: list[UUID], *, settings: Settings) -> dict[UUID, Letter | Exception]:
+    """The letters of many rows from a few statements; in the place of a letter, why there is none."""
+    composed: dict[UUID, Letter | Exception] = {}
+    with atomic():
+        messages = db.session.scalars(
+            select(OutboxMessage).where(OutboxMessage.id.in_(message_ids)).execution_options(populate_existing=True)
+        ).all()
+        with _at_hand(messages):
+            for message in messages:
+                try:
+                    composed[message.id] = _composed(message, settings)
+                except Exception as error:
+                    composed[message.id] = error
+    return composed
+
+
+@contextmanager
+def _at_hand(messages: Sequence[OutboxMessage]) -> Iterator[None]:
+    """Visits and rules of these messages, and the time, are read once for all; within one transaction."""
+    visits = db.session.scalars(
+        select(Appointment)
+        .where(Appointment.id.in_({message.appointment_id for message in messages if message.appointment_id}))
+        .options(*access.WITH_NAMES)
+        .execution_options(populate_existing=True)
+    )
+    info = db.session().info
+    info["visits_at_hand"] = {visit.id: visit for visit in visits}
+    info["rules_at_hand"] = {rule.id: rule for rule in db.session.scalars(select(ReminderRule))}
+    info["time_at_hand"] = database_now()
+    info["language_at_hand"] = db.session.scalar(select(ClinicSettings.language))
+    try:
+        yield
+    finally:
+        for name in ("visits_at_hand", "rules_at_hand", "time_at_hand", "language_at_hand"):
+            del info[name]
 
 
 def preview(message_id: UUID, *, settings: Settings) -> Letter:
@@ -124,6 +164,9 @@ def _calendar(appointment: Appointment, method: str, facts: dict[str, Any], sett
 
 
 def _appointment_of(message: OutboxMessage) -> Appointment:
+    at_hand: dict[UUID, Appointment] = db.session().info.get("visits_at_hand", {})
+    if message.appointment_id in at_hand:
+        return at_hand[message.appointment_id]
     return db.session.scalars(
         select(Appointment)
         .where(Appointment.id == message.appointment_id)
@@ -187,9 +230,9 @@ def _by_rule(message: OutboxMessage, settings: Settings) -> Letter:
     rule = db.session.get_one(ReminderRule, message.rule_id)
     if message.appointment_id is None:
         return _test_of(rule, message, settings)
+    state = reminders.STATUS_OF[rule.kind]
     appointment = _appointment_of(message)
     patient: Patient = appointment.patient  # type: ignore[assignment]
-    state = STATES.get(message.letter, Status.BOOKED)
     if appointment.sequence != message.sequence or appointment.status != state or not rule.is_active:
         raise NoLongerTrue("The visit has changed since.")
     is_text = message.channel == "sms"
@@ -207,12 +250,12 @@ def _by_rule(message: OutboxMessage, settings: Settings) -> Letter:
     name = message.letter
     if state == Status.BOOKED:  # by now they may have said that they will come
         asks = rule.asks_to_confirm and appointment.confirmed_at is None
-        name = CONFIRM if asks else reminders.REMINDER
+        name = CONFIRM if asks else REMINDER
     return render(name, settings=settings, is_text=is_text, **facts)
 
 
 def _demand_in_time(message: OutboxMessage, appointment: Appointment, state: str) -> None:
-    now = database_now()
+    now = db.session().info.get("time_at_hand") or database_now()
     if state == Status.BOOKED and appointment.start <= now:
         raise Missed("The visit had begun.")
     late = timedelta(minutes=reminders.LATE_MINUTES) if state == Status.BOOKED else AFTERWARDS
@@ -226,7 +269,7 @@ def _test_of(rule: ReminderRule, message: OutboxMessage, settings: Settings) -> 
         raise NoLongerTrue("The rule is deleted.")
     user = db.session.get_one(User, message.user_id)
     is_text = rule.channel == "sms"
-    asks = message.letter == reminders.REMINDER and rule.asks_to_confirm
+    asks = message.letter == REMINDER and rule.asks_to_confirm
     letter = letter_samples.sample(
         CONFIRM if asks else message.letter,
         language=language_of(user.language),
@@ -376,7 +419,7 @@ COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "appointment-requested": _about_appointment,
     "appointment-declined": _about_appointment,
     "appointment-expired": _about_appointment,
-    reminders.REMINDER: _by_rule,
+    REMINDER: _by_rule,
     CONFIRM: _by_rule,
     MISSED: _by_rule,
     FOLLOW_UP: _by_rule,

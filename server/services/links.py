@@ -6,6 +6,7 @@ so does one of an offer that is over.
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from uuid import UUID
 
 from itsdangerous import BadSignature, URLSafeSerializer
@@ -108,5 +109,6 @@ def _read(purpose: str, token: str, secret_key: str) -> list[str]:
         raise NotVisible("This link is not valid. Perhaps it was cut off: please copy all of it.") from error
 
 
+@cache
 def _serializer(purpose: str, secret_key: str) -> URLSafeSerializer:
     return URLSafeSerializer(secret_key, salt=f"link {purpose}")

@@ -102,6 +102,15 @@ def _appointment(row: Any) -> Appointment:
     return Appointment(**values)
 
 
+def _told(booked: Appointment, letter: str | None) -> Appointment:
+    """The letter is written with the booking; the clinic's own system and the workers hear of it."""
+    if letter:
+        if booked.patient_id is not None:
+            outbox.tell_clinic(letter, appointment_id=booked.id, patient_id=booked.patient_id)
+        outbox.hurry()
+    return booked
+
+
 def book_if_plain(
     service_id: UUID,
     *,
@@ -139,9 +148,7 @@ def book_if_plain(
         raise availability.nothing_like_that()
     if row.booked_id is None:
         return row, None
-    if letter:
-        outbox.hurry()
-    return row, _appointment(row)
+    return row, _told(_appointment(row), letter)
 
 
 def _for_psycopg(span: Any) -> psycopg.types.range.Range[datetime]:
@@ -203,9 +210,7 @@ def insert_if_free(
         row = _BOOK.first(values)
     if row is None:
         return None
-    if letter:
-        outbox.hurry()
-    return _appointment(row)
+    return _told(_appointment(row), letter)
 
 
 def insert_in_any_room(found: Found, *, facts: Callable[[], Found], **booking: Any) -> Appointment | None:

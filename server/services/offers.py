@@ -14,7 +14,7 @@ from sqlalchemy.orm import joinedload
 from server.errors import Conflict, NotVisible
 from server.extensions import db
 from server.models import Appointment, Status, WaitlistEntry, WaitlistOffer
-from server.services import audit, availability, booking, freed, occupancy, outbox, rules, waitlist, wishes
+from server.services import audit, availability, booking, freed, occupancy, outbox, reminders, rules, waitlist, wishes
 from server.services.access import SYSTEM, Actor
 from server.services.availability import Found
 from server.services.matching import offer_freed_times
@@ -305,7 +305,11 @@ def _book(offer: WaitlistOffer, hold: Appointment, found: Found, *, actor: Actor
         object_id=hold.id,
         patient_id=entry.patient_id,
     )
+    reminders.renew(hold.id)
     outbox.post(f"appointment-{what}", patient_id=entry.patient_id, appointment_id=hold.id, sequence=hold.sequence)
+    outbox.tell_clinic(
+        f"appointment-{what}", patient_id=entry.patient_id, appointment_id=hold.id, sequence=hold.sequence
+    )
 
 
 def _move(later: Appointment, hold: Appointment) -> None:

@@ -13,13 +13,17 @@ from server.tables.columns import Instant, Key, Made
 
 
 class ReminderRule(Base):
-    """When patients are reminded: so many minutes before a visit starts, of one service or location or of all.
+    """When patients get a letter by itself, about visits of one service or location or of all. Rules add up.
 
-    With `asks_to_confirm` the reminder asks whether they will come. Rules add up.
+    `kind`: "before" a visit starts; "after" one that took place; after a "noshow". `minutes_before` counts from the
+    start of the visit backwards, or from its end onwards. With `asks_to_confirm` the reminder asks whether they will
+    come, unless they have said so.
     """
 
     __tablename__ = "reminder_rules"
     __table_args__ = (
+        CheckConstraint("kind IN ('before', 'after', 'noshow')", name="kind_is_known"),
+        CheckConstraint("kind = 'before' OR NOT asks_to_confirm", name="only_a_coming_visit_is_confirmed"),
         CheckConstraint("channel IN ('email', 'sms')", name="channel_is_known"),
         CheckConstraint("minutes_before BETWEEN 15 AND 86400", name="minutes_before_are_sane"),
     )
@@ -27,6 +31,7 @@ class ReminderRule(Base):
     id: Mapped[Key]
     service_id: Mapped[UUID | None] = mapped_column(ForeignKey("healthcare_services.id"))
     location_id: Mapped[UUID | None] = mapped_column(ForeignKey("locations.id"))
+    kind: Mapped[str] = mapped_column(String(10), server_default="before")
     channel: Mapped[str] = mapped_column(String(10), server_default="email")
     minutes_before: Mapped[int]
     asks_to_confirm: Mapped[bool] = mapped_column(server_default="false")
@@ -52,28 +57,34 @@ class OutboxMessage(Base):
     """One message to one reader, written in the transaction of its cause; only ids, never content.
 
     A worker leases a due row, sends, and marks the outcome. The keys on the cause make a message about one state of
-    one appointment (its `sequence`) exist once, and each rule's reminder once. `missed`: nobody could send it while it
-    was still useful.
+    one appointment (its `sequence`) exist once for each channel, and each rule's reminder once. The channel "webhook"
+    is the clinic's own system. `missed`: nobody could send it while it was still useful.
     """
 
     __tablename__ = "outbox_messages"
     __table_args__ = (
         Index(
-            "uq_outbox_messages_appointment_id_letter_sequence",
+            "uq_outbox_messages_appointment_id_letter_sequence_channel",
             "appointment_id",
             "letter",
             "sequence",
+            "channel",
             unique=True,
             postgresql_where=text("rule_id IS NULL"),
         ),
         UniqueConstraint("appointment_id", "rule_id", "sequence"),
-        CheckConstraint("channel IN ('email', 'sms')", name="channel_is_known"),
+        CheckConstraint("channel IN ('email', 'sms', 'webhook')", name="channel_is_known"),
         UniqueConstraint("offer_id", "letter"),
         CheckConstraint("outcome IN ('sent', 'skipped', 'failed', 'missed')", name="outcome_is_known"),
         CheckConstraint("user_id IS NOT NULL OR patient_id IS NOT NULL", name="has_a_reader"),
         CheckConstraint("receipt IN ('delivered', 'failed', 'undelivered')", name="receipt_is_known"),
         Index("ix_outbox_messages_sent_to", "sent_to", postgresql_where=text("sent_to <> ''")),
         Index("ix_outbox_messages_due_at", "due_at", postgresql_where=text("outcome IS NULL")),
+        Index(
+            "ix_outbox_messages_repaired",
+            "created_at",
+            postgresql_where=text("detail = 'It was missing, and was written again.'"),  # services/reminders.py
+        ),
     )
 
     id: Mapped[Key]  # also the Message-ID, so that a repeat is recognised

@@ -113,9 +113,12 @@ def series_calendar(entries: Iterable[Entry], *, organizer: str, attendee: str, 
 def _invite(event: Event, *, organizer: str, attendee: str | None) -> None:
     name, address = parseaddr(organizer)
     organizer_address = vCalAddress(f"mailto:{address}")
-    organizer_address.params["cn"] = vText(name)
+    if name:
+        organizer_address.params["cn"] = vText(name)
     event["organizer"] = organizer_address
     if attendee:
         attendee_address = vCalAddress(f"mailto:{attendee}")
+        attendee_address.params["role"] = vText("REQ-PARTICIPANT")
         attendee_address.params["partstat"] = vText("ACCEPTED")
+        attendee_address.params["rsvp"] = vText("FALSE")  # whoever does not come presses a link of the letter
         event.add("attendee", attendee_address, encode=False)

@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -84,6 +84,35 @@ def read(
     raise CannotRead(f"The address leads to another one more than {MAX_REDIRECTS} times.")
 
 
+def post(
+    url: str,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    may_connect: Callable[[Address], bool] = is_public,
+    plain_http: bool = False,
+) -> int:
+    """POST to an address; answers the status, and reads no more of the answer. Raises CannotRead.
+
+    Nothing is redirected: whoever set the address up said where the body may go.
+    """
+    address = check(url, may_connect=may_connect, plain_http=plain_http)
+    until = time.monotonic() + TOTAL_SECONDS
+    try:
+        with _session(url, address, until) as (session, names):
+            response = session.post(
+                url,
+                data=body,
+                headers={**names, **headers},
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                stream=True,
+                allow_redirects=False,
+            )
+            return response.status_code
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        raise CannotRead(_sentence(error, until)) from None  # what was raised names the address
+
+
 def check(url: str, *, may_connect: Callable[[Address], bool], plain_http: bool) -> Address:
     """Where this address leads, once every address of its host has been allowed. Raises CannotRead."""
     try:
@@ -105,24 +134,31 @@ def check(url: str, *, may_connect: Callable[[Address], bool], plain_http: bool)
 
 def _get(url: str, address: Address, *, headers: dict[str, str], until: float, max_bytes: int) -> Answer | str:
     """The answer, or where it redirects to."""
+    with _session(url, address, until) as (session, names):
+        headers = {**names, "Accept": "text/calendar, */*;q=0.1", **headers}
+        response = session.get(
+            url, headers=headers, timeout=(CONNECT_SECONDS, READ_SECONDS), stream=True, allow_redirects=False
+        )
+        if response.status_code in REDIRECTS and "Location" in response.headers:
+            return response.headers["Location"]
+        if response.status_code == 304:
+            return Answer(304, b"", "")
+        if response.status_code != 200:
+            raise CannotRead(f"The server answers {response.status_code}.")
+        body = _body(response, until, max_bytes)
+        return Answer(200, body, response.headers.get("ETag", ""))
+
+
+@contextlib.contextmanager
+def _session(url: str, address: Address, until: float) -> Iterator[tuple[requests.Session, dict[str, str]]]:
+    """A session that connects to this address only, until then, and the headers that name the host."""
     adapter = _Pinned(str(address), until)
     with requests.Session() as session:
         session.trust_env = False  # neither a proxy nor a .netrc: the connection goes where it was checked
         session.mount("https://", adapter)
         session.mount("http://", adapter)
-        headers = {"Host": urlsplit(url).netloc.rpartition("@")[2], "Accept": "text/calendar, */*;q=0.1", **headers}
         try:
-            response = session.get(
-                url, headers=headers, timeout=(CONNECT_SECONDS, READ_SECONDS), stream=True, allow_redirects=False
-            )
-            if response.status_code in REDIRECTS and "Location" in response.headers:
-                return response.headers["Location"]
-            if response.status_code == 304:
-                return Answer(304, b"", "")
-            if response.status_code != 200:
-                raise CannotRead(f"The server answers {response.status_code}.")
-            body = _body(response, until, max_bytes)
-            return Answer(200, body, response.headers.get("ETag", ""))
+            yield session, {"Host": urlsplit(url).netloc.rpartition("@")[2]}
         finally:
             adapter.let_go()
 

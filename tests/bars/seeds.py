@@ -11,3 +11,8 @@ def dice(*about: object) -> random.Random:
     name = " ".join(map(str, about))
     print(f"TEST_SEED={SEED} ({name})")  # noqa: T201 - pytest shows it beside a failure
     return random.Random(f"{SEED} {name}")
+
+
+def tell(figures: str) -> None:
+    """A figure that a bar has measured, for `pytest -rP`."""
+    print(figures)  # noqa: T201 - pytest shows it beside a failure, or when asked

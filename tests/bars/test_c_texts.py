@@ -59,6 +59,12 @@ class TextOffice:
     def run(self, *command: str) -> int:
         return subprocess.run(command, env=self.env, capture_output=True, timeout=60).returncode
 
+    def dies_at(self, point: str, number: int) -> None:
+        worker = [sys.executable, "-m", "tests.bars.dying_worker"]
+        said = {"input": f"{point} {number}\n", "text": True}
+        done = subprocess.run(worker, env=self.env, capture_output=True, timeout=60, **said)  # type: ignore[call-overload]
+        assert done.stdout.split()[-1] == "9"
+
     def leases_end(self) -> None:
         with self.app.app_context():
             db.session.execute(text("UPDATE outbox_messages SET leased_until = clock_timestamp()"))
@@ -88,13 +94,13 @@ def office(new_database: Callable[[str], str], settings: Settings) -> Iterator[T
         db.engine.dispose()
 
 
-@pytest.mark.parametrize(("point", "handed_over"), [("after-claim", 3), ("before-mark", 4)])
+@pytest.mark.parametrize(("point", "handed_over"), [("after-claim", 3), ("after-250", 4)])
 def test_C1_a_killed_worker_loses_no_text_and_repeats_none_under_another_id(
     office: TextOffice, point: str, handed_over: int
 ) -> None:
     office.gateway.texts.clear()
     office.remind()
-    assert office.run(sys.executable, "-m", "tests.bars.dying_worker", point, "2") == 9
+    office.dies_at(point, 2)
     office.leases_end()
     assert office.run(*FRONTDESK, "job", "send-letters") == 0
     keys = [sent["headers"]["Idempotency-Key"] for sent in office.gateway.texts]

@@ -226,4 +226,4 @@ def test_a_number_that_the_gateway_knows_to_have_said_stop_gets_no_more(
     assert state(due) == ("failed", 1)
     messages.retry(due.id, actor=cast.dana.actor)
     assert send_due() == 0
-    assert (len(gateway.texts), due.outcome) == (1, "skipped")
+    assert (len(gateway.texts), state(due)[0]) == (1, "skipped")

@@ -13,7 +13,7 @@ import html5lib
 import pytest
 from flask import Flask
 from icalendar import Calendar
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import select, update
 
 from server.extensions import db
 from server.jobs.letters import send_due
@@ -32,8 +32,7 @@ from server.services import (
     waitlist,
 )
 from server.services.letter_texts import ABOUT
-from server.services.letters import COMPOSERS, CONFIRM, FOLLOW_UP, MISSED, STATES, Letter
-from server.services.reminders import REMINDER
+from server.services.letters import COMPOSERS, Letter
 from server.services.series import Scope
 from server.services.transaction import atomic
 from server.utils import clock
@@ -41,6 +40,13 @@ from tests.cast import ZONE, Cast
 from tests.factories import create_location, create_schedule
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
+STEPS = {"appointment-follow-up": ("arrive", "complete"), "appointment-missed": ("no-show",)}
+RULES: dict[str, dict[str, Any]] = {
+    "appointment-reminder": {},
+    "appointment-confirm": {"asks_to_confirm": True},
+    "appointment-follow-up": {"kind": "after"},
+    "appointment-missed": {"kind": "noshow"},
+}
 Compose = Callable[[str], Letter]
 
 
@@ -60,15 +66,11 @@ def compose(app: Flask, cast: Cast) -> Compose:
     def happen(letter: str) -> None:
         if letter == "appointment-booked":
             visit()
-        elif letter in (REMINDER, CONFIRM):
-            reminders.create_rule({"minutes_before": 60, "asks_to_confirm": letter == CONFIRM}, actor=cast.olga.actor)
-            visit()
-        elif letter in (MISSED, FOLLOW_UP):
-            rule = reminders.create_rule({"minutes_before": 60}, actor=cast.olga.actor)
-            about = {"appointment_id": visit(), "patient_id": cast.ana.patient_id, "rule_id": rule.id}
-            db.session.execute(delete(OutboxMessage).where(OutboxMessage.rule_id == rule.id))
-            db.session.execute(update(Appointment).values(status=STATES[letter]))
-            db.session.execute(insert(OutboxMessage).values(outbox.values(letter, **about)))
+        elif letter in RULES:
+            reminders.create_rule({"minutes_before": 60, **RULES[letter]}, actor=cast.olga.actor)
+            seen = visit()
+            for step in STEPS.get(letter, ()):
+                steps.take_step(seen, step=step, actor=cast.dana.actor)
         elif letter in ("appointment-requested", "appointment-approved", "appointment-declined", "appointment-expired"):
             cast.checkup.needs_approval = True
             asked = visit()
@@ -114,8 +116,7 @@ def compose(app: Flask, cast: Cast) -> Compose:
 
     def compose(letter: str) -> Letter:
         happen(letter)
-        written_as = REMINDER if letter == CONFIRM else letter
-        message_id = db.session.scalars(select(OutboxMessage.id).where(OutboxMessage.letter == written_as)).one()
+        message_id = db.session.scalars(select(OutboxMessage.id).where(OutboxMessage.letter == letter)).one()
         return letters.compose(message_id, settings=app.config["FRONTDESK"])
 
     return compose

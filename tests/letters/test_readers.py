@@ -7,13 +7,13 @@ from uuid import UUID
 import pytest
 from flask import Flask
 from icalendar import Calendar
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 
 from server.errors import Invalid
 from server.extensions import db
 from server.models import Appointment, OutboxMessage, User
 from server.services import booking, carrying_out, closures, letters, outbox, reminders, sessions, set_up, steps
-from server.services.letters import FOLLOW_UP, MISSED, Letter
+from server.services.letters import Letter
 from server.services.transaction import atomic
 from server.utils import clock
 from tests.cast import Cast, Person
@@ -157,31 +157,31 @@ def test_a_request_that_is_moved_is_told_as_a_request(app: Flask, cast: Cast) ->
     assert letter.subject.endswith("at 14:00")
 
 
-def after(cast: Cast, letter: str, status: str, **more: Any) -> UUID:
-    """A message by a rule about ana's visit, which by now has this state."""
-    rule = reminders.create_rule({"minutes_before": 60}, actor=cast.olga.actor)
+def after(cast: Cast, kind: str, *taken: str, channel: str = "email") -> UUID:
+    """The message of a rule of this kind about ana's visit, at which these steps were taken."""
+    values = {"minutes_before": 60, "kind": kind, "channel": channel}
+    rule = reminders.create_rule(values, actor=cast.olga.actor)
     visit_id = book(cast)
-    db.session.execute(update(Appointment).values(status=status))
-    about = {"appointment_id": visit_id, "patient_id": cast.ana.patient_id, "rule_id": rule.id}
-    db.session.execute(update(OutboxMessage).values(outcome="skipped", rule_id=None))
-    values = outbox.values(letter, **about, **more)
-    db.session.execute(insert(OutboxMessage).values(values))
-    return UUID(str(values["id"]))
+    for step in taken:
+        steps.take_step(visit_id, step=step, actor=cast.dana.actor)
+    return db.session.scalars(select(OutboxMessage.id).where(OutboxMessage.rule_id == rule.id)).one()
 
 
 def test_a_visit_that_was_missed_is_told_until_the_desk_takes_it_back(app: Flask, cast: Cast) -> None:
-    message_id = after(cast, MISSED, "noshow")
+    message_id = after(cast, "noshow", "no-show")
     letter = letters.compose(message_id, settings=app.config["FRONTDESK"])
     assert "we did not see you" in letter.text
     assert letter.unsubscribe
-    visit_id = db.session.scalars(select(Appointment.id)).one()
-    steps.take_step(visit_id, step="undo", actor=cast.dana.actor)
+    db.session.execute(update(Appointment).values(status="booked"))
     with pytest.raises(outbox.NoLongerTrue):
         letters.compose(message_id, settings=app.config["FRONTDESK"])
+    db.session.execute(update(Appointment).values(status="noshow"))
+    steps.take_step(db.session.scalars(select(Appointment.id)).one(), step="undo", actor=cast.dana.actor)
+    assert db.session.get(OutboxMessage, message_id, populate_existing=True) is None
 
 
 def test_a_follow_up_is_not_sent_long_after_nor_to_who_does_not_want_it(app: Flask, cast: Cast) -> None:
-    message_id = after(cast, FOLLOW_UP, "fulfilled")
+    message_id = after(cast, "after", "arrive", "complete")
     assert letters.compose(message_id, settings=app.config["FRONTDESK"]).subject.startswith("After your visit on")
     db.session.execute(update(OutboxMessage).values(due_at=clock.now() - timedelta(days=4)))
     with pytest.raises(outbox.Missed):
@@ -194,7 +194,7 @@ def test_a_follow_up_is_not_sent_long_after_nor_to_who_does_not_want_it(app: Fla
 
 def test_after_a_visit_a_text_is_sent_when_the_rule_says_so(app: Flask, cast: Cast) -> None:
     cast.patient(cast.ana).phone = "+1 212 555 0141"
-    message_id = after(cast, MISSED, "noshow", channel="sms")
-    letter = letters.compose(message_id, settings=app.config["FRONTDESK"])
+    cast.patient(cast.ana).wants_sms_reminders = True
+    letter = letters.compose(after(cast, "noshow", "no-show", channel="sms"), settings=app.config["FRONTDESK"])
     assert (letter.to, letter.html) == ("+1 212 555 0141", "")
     assert "Check-up" not in letter.text

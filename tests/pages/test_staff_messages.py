@@ -170,3 +170,29 @@ def test_dana_reads_the_rules_and_tries_them_but_changes_nothing(cast: Cast, pag
     assert page.says("Test: Your visit on")
     page.post("/admin/reminders", status=403, amount=1, unit="days", channel="email")
     page.post(f"/admin/reminders/{rule.id}/delete", status=403)
+
+
+def test_olga_adds_a_letter_after_a_visit(cast: Cast, page_client: Pages) -> None:
+    page = page_client(cast.olga).get("/admin/reminders", status=200)
+    fields = {"amount": 2, "unit": "days", "channel": "email", "service": "", "location": "", "kind": "after"}
+    page.post("/admin/reminders", follow=True, status=200, **fields)
+    assert page.says("2 days after a visit, by e-mail, for all services")
+    page.post("/admin/reminders", follow=True, status=200, **{**fields, "kind": "noshow"})
+    assert page.says("2 days after a visit that nobody came to, by e-mail")
+    for wrong in ({"kind": "during"}, {"asks_to_confirm": 1}):
+        page.post("/admin/reminders", status=422, **{**fields, **wrong})
+    page.get("/admin/reminders", status=200)
+    rule = db.session.scalars(select(ReminderRule).where(ReminderRule.kind == "after")).one()
+    page.post(f"/admin/reminders/{rule.id}/test", follow=True, status=200)
+    assert page.says("A test is on its way to olga@example.com.")
+
+
+def test_C7_dana_sees_that_messages_do_not_leave(cast: Cast, page_client: Pages, message_id: UUID) -> None:
+    assert not page_client(cast.dana).get("/admin/messages", status=200).says("overdue")
+    change(outcome=None, due_at=clock.now() - timedelta(minutes=6))
+    page = page_client(cast.dana).get("/admin/messages", status=200)
+    assert page.says("1 message is overdue, the oldest since")
+    change(outcome="sent", detail=reminders.REPAIRED)
+    page = page_client(cast.dana).get("/admin/messages", status=200)
+    assert not page.says("overdue")
+    assert page.says("1 reminder was missing in the last day and has been written again.")

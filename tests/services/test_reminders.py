@@ -8,7 +8,7 @@ from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import Range
 
-from server.errors import NotAllowed, NotVisible
+from server.errors import Invalid, NotAllowed, NotVisible
 from server.extensions import db
 from server.models import Appointment, ClinicSettings, OutboxMessage
 from server.services import booking, letters, links, outbox, reminders, steps
@@ -207,3 +207,68 @@ def test_ana_wants_no_more_reminders_and_the_waiting_one_is_gone(app: Flask, cas
     assert waiting() == []
     assert book(cast, hour=14).status == "booked"
     assert waiting() == []
+
+
+# --- after a visit ---
+
+
+def take(visit: Appointment, cast: Cast, *taken: str) -> None:
+    for step in taken:
+        steps.take_step(visit.id, step=step, actor=cast.dana.actor)
+
+
+def test_a_visit_that_took_place_is_followed_by_a_letter_and_no_other_is(cast: Cast) -> None:
+    rule(cast, kind="after", minutes_before=2 * DAY)
+    rule(cast, kind="noshow", minutes_before=60)
+    visit = book(cast)
+    assert waiting() == [], "nothing has happened yet"
+    take(visit, cast, "arrive", "complete")
+    (message,) = waiting()
+    ended = db.session.get_one(Appointment, visit.id, populate_existing=True).ended_at
+    assert message.letter == "appointment-follow-up"
+    assert ended is not None
+    assert ended + timedelta(days=2) <= message.due_at <= ended + timedelta(days=3), "or when the night is over"
+    assert reminders.reconcile() == 0
+
+
+def test_who_did_not_come_gets_a_letter_and_not_after_an_undo(cast: Cast) -> None:
+    rule(cast, kind="noshow", minutes_before=60)
+    visit = book(cast)
+    take(visit, cast, "no-show")
+    assert [message.letter for message in waiting()] == ["appointment-missed"]
+    take(visit, cast, "undo")
+    assert waiting() == []
+    take(visit, cast, "no-show")
+    assert len(waiting()) == 1, "and once more when it was right after all"
+
+
+def test_a_letter_after_a_visit_that_was_undone_meanwhile_does_not_leave(app: Flask, cast: Cast) -> None:
+    rule(cast, kind="after")
+    visit = book(cast)
+    take(visit, cast, "arrive", "complete")
+    db.session.execute(update(Appointment).values(status="arrived"))
+    db.session.commit()
+    with pytest.raises(outbox.NoLongerTrue):
+        leave(app)
+    assert visit.patient_id == cast.ana.patient_id
+
+
+def test_only_a_visit_that_is_to_come_can_be_confirmed(cast: Cast) -> None:
+    with pytest.raises(Invalid):
+        rule(cast, kind="after", asks_to_confirm=True)
+
+
+def test_who_has_confirmed_is_reminded_and_not_asked_again(app: Flask, cast: Cast) -> None:
+    rule(cast, asks_to_confirm=True)
+    visit = book(cast)
+    assert waiting()[0].letter == "appointment-confirm"
+    assert "Will you come" in leave(app).subject
+    booking.confirm_appointment(visit.id, actor=cast.ana.actor)
+    assert "Your visit on" in leave(app).subject
+
+
+def test_who_wants_reminders_again_gets_those_that_are_still_to_come(cast: Cast, day_before: Any) -> None:
+    book(cast)
+    for wants in (False, True):
+        reminders.set_preferences(cast.ana.patient_id, {"wants_email_reminders": wants}, actor=cast.ana.actor)
+        assert len(waiting()) == wants

@@ -6,10 +6,12 @@ from server.resources.schemas.fields import Flag, Instant, Line, QueryInstant, S
 from server.utils.languages import LANGUAGES
 
 CHANNELS = ["email", "sms"]
+KINDS = ["before", "after", "noshow"]
 OUTCOMES = ["waiting", "sent", "skipped", "failed", "missed"]
 
 
 class ReminderRuleRequestSchema(StrictSchema):
+    kind = fields.String(load_default="before", validate=validate.OneOf(KINDS))
     minutes_before = fields.Integer(
         required=True, strict=True, validate=validate.Range(15, 86_400), metadata={"example": 1440}
     )
@@ -21,6 +23,7 @@ class ReminderRuleRequestSchema(StrictSchema):
 
 class ReminderRuleSchema(Schema):
     id = fields.UUID(required=True)
+    kind = fields.String(required=True, metadata={"example": "before"})
     minutes_before = fields.Integer(required=True, metadata={"example": 1440})
     channel = fields.String(required=True, metadata={"example": "email"})
     asks_to_confirm = fields.Boolean(required=True, metadata={"example": True})

@@ -1,0 +1,211 @@
+"""Reminders: the real delivery beside a bare smtplib loop, and ten thousand that are due in the same minute."""
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from sqlalchemy import select
+
+from benchmarks.clinic import ZONE
+from benchmarks.rig import ROOT, Rig
+from server.app import create_app
+from server.extensions import db
+from server.jobs import schema
+from server.models import OutboxMessage
+from server.services import letters as letters_of
+from server.settings import load
+from tests.running import free_port
+
+SECRETS = {"secret_key": "s" * 40, "jwt_secret_key": "j" * 40}
+Figures = dict[str, Any]
+
+# Everybody is reminded once, of a visit tomorrow: 100 practitioners, a visit every ten minutes.
+_FILL = f"""
+    UPDATE clinic_settings SET quiet_from = '00:00', quiet_until = '00:00';
+    DELETE FROM reminder_rules WHERE minutes_before <> 1440;
+    INSERT INTO locations (id, name, time_zone, address)
+        VALUES (gen_random_uuid(), 'Riverside', '{ZONE}', '1 River Street, 10001 New York');
+    INSERT INTO healthcare_services (id, name, duration_minutes, step_minutes)
+        VALUES (gen_random_uuid(), 'Check-up', 10, 10);
+    INSERT INTO practitioners (id, name, languages)
+        SELECT gen_random_uuid(), 'Dr Number ' || n, '{{en}}' FROM generate_series(0, 99) n;
+    INSERT INTO patients (id, given_name, family_name, birth_date, email)
+        SELECT gen_random_uuid(), 'Pat', 'Number' || n, '1980-01-01', 'patient' || n || '@example.com'
+          FROM generate_series(0, %(count)s - 1) n;
+    INSERT INTO appointments (id, service_id, practitioner_id, location_id, patient_id, status, during, occupied)
+        SELECT gen_random_uuid(), s.id, d.id, l.id, p.id, 'booked', at.during, at.during
+          FROM (SELECT id, row_number() OVER () - 1 AS n FROM patients) p
+          JOIN (SELECT id, row_number() OVER () - 1 AS n FROM practitioners) d ON d.n = p.n %% 100
+         CROSS JOIN healthcare_services s CROSS JOIN locations l
+         CROSS JOIN LATERAL (SELECT tstzrange(at, at + interval '10 minutes') AS during
+                               FROM (SELECT date_trunc('hour', now()) + interval '30 hours'
+                                            + p.n / 100 * interval '10 minutes' AS at) AS start) AS at;
+    ANALYZE;
+"""
+_DUE = "UPDATE outbox_messages SET outcome = NULL, outcome_at = NULL, leased_until = NULL, attempts = 0, due_at = now()"
+
+
+@dataclass
+class Office:
+    """A clinic whose reminders are due whenever `due` says so."""
+
+    url: str
+    env: dict[str, str]
+    sink_pid: int
+
+    def due(self, count: int) -> None:
+        """So many are due now; the others were sent long ago."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("UPDATE outbox_messages SET outcome = 'sent' WHERE outcome IS NULL")
+            ids = "SELECT id FROM outbox_messages LIMIT %s"
+            connection.execute(f"{_DUE} WHERE id IN ({ids})", [count])
+            connection.execute("VACUUM ANALYZE outbox_messages")
+            connection.execute("CHECKPOINT")
+
+    def sent(self) -> int:
+        with psycopg.connect(self.url) as connection:
+            row = connection.execute("SELECT count(*) FROM outbox_messages WHERE outcome = 'sent'").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+@contextlib.contextmanager
+def an_office(rig: Rig, count: int) -> Iterator[Office]:
+    url = rig.new_database("reminders")
+    app = create_app(load({}, **SECRETS, database_url=url, redis_url=f"{rig.redis_server}/0", log_level="ERROR"))
+    schema.upgrade(app)
+    with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
+        connection.execute(_FILL, {"count": count})
+    with app.app_context():
+        from server.services import reminders
+
+        assert reminders.reconcile() == count
+    port = free_port()
+    env = {
+        **os.environ,
+        **{name.upper(): value for name, value in SECRETS.items()},
+        "DATABASE_URL": url,
+        "REDIS_URL": f"{rig.redis_server}/0",
+        "MAIL_SERVER": "127.0.0.1",
+        "MAIL_PORT": str(port),
+        "MAIL_USE_TLS": "no",
+        "LOG_LEVEL": "ERROR",
+    }
+    sink = subprocess.Popen([sys.executable, "-m", "tests.mail_sink", str(port)], cwd=ROOT)
+    try:
+        yield Office(url, env, sink.pid)
+    finally:
+        sink.terminate()
+        sink.wait(10)
+
+
+def _start(office: Office, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-W", "ignore", "-m", "benchmarks.letters", *arguments]
+    return subprocess.Popen(command, env=office.env, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _run(office: Office, what: str, workers: int = 1, *more: str) -> tuple[float, float, int]:
+    """(seconds, CPU seconds, letters) of all workers, which begin together once each is ready."""
+    running = [_start(office, what, *more) for _ in range(workers)]
+    for process in running:
+        assert process.stdout is not None
+        process.stdout.readline()
+    began = time.perf_counter()
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    told = [json.loads(process.communicate()[0]) for process in running]
+    seconds = time.perf_counter() - began
+    return max(told[0]["seconds"], seconds if workers > 1 else 0), told[0]["cpu"], sum(one["sent"] for one in told)
+
+
+def measure_reminders(rig: Rig, *, quick: bool) -> Figures:
+    """Letters a second of one worker beside smtplib alone, A B A B; then 10,000 in one minute with two workers."""
+    size, burst = (300, 1000) if quick else (2000, 10_000)
+    ours, bare, cpu, bare_cpu = [], [], [], []
+    with an_office(rig, burst) as office:
+        for turn in range(2 if quick else 5):
+            office.due(size)
+            seconds, used, sent = _run(office, "deliver")
+            assert sent == size, sent
+            if turn:  # the first one warms
+                ours.append(size / seconds)
+                cpu.append(used / size * 1e6)
+            seconds, used, sent = _run(office, "bare", 1, str(size))
+            if turn:
+                bare.append(size / seconds)
+                bare_cpu.append(used / size * 1e6)
+        office.due(burst)
+        load_before = os.getloadavg()[0]
+        seconds, _, sent = _run(office, "deliver", 2)
+        assert sent == burst, sent
+    ratios = [one / other for one, other in zip(ours, bare, strict=True)]
+    cpu_ratios = [other / one for one, other in zip(cpu, bare_cpu, strict=True)]
+    return {
+        "letters a second, one worker": _spread(ours),
+        "letters a second, bare smtplib": _spread(bare),
+        "worker/bare": round(statistics.median(ratios), 2),
+        "CPU microseconds a letter, one worker": _spread(cpu),
+        "CPU microseconds a letter, bare smtplib": _spread(bare_cpu),
+        "bare/worker by CPU": round(statistics.median(cpu_ratios), 2),
+        f"{burst:,} due at once, two workers, seconds": round(seconds, 1),
+        "load of the machine before that": round(load_before, 1),
+    }
+
+
+def _spread(values: list[float]) -> Figures:
+    return {"median": round(statistics.median(values), 1), "min": round(min(values), 1), "max": round(max(values), 1)}
+
+
+# --- the two processes that are compared ---
+
+
+def _deliver() -> tuple[float, float, int]:
+    """What `frontdesk job send-letters` does, without the time to start."""
+    from server.jobs import letters
+
+    with create_app(load()).app_context():
+        _wait_for_go()
+        began, used = time.perf_counter(), time.process_time()
+        sent = letters.send_due()
+        return time.perf_counter() - began, time.process_time() - used, sent
+
+
+def _bare(count: int) -> tuple[float, float, int]:
+    """smtplib and one connection; letters as long as ours, made before the clock runs."""
+    import smtplib
+
+    from server.jobs import letters
+
+    with create_app(load()).app_context():
+        message_id = db.session.scalars(select(OutboxMessage.id).limit(1)).one()
+        letter = letters_of.compose(message_id, settings=load())
+        content = letters._message(message_id, letter, load()).message().as_bytes(linesep="\r\n")
+    connection = smtplib.SMTP("127.0.0.1", int(os.environ["MAIL_PORT"]))
+    connection.ehlo()
+    _wait_for_go()
+    began, used = time.perf_counter(), time.process_time()
+    for _ in range(count):
+        connection.sendmail("frontdesk@localhost", ["patient@example.com"], content)
+    taken = time.perf_counter() - began, time.process_time() - used, count
+    connection.quit()
+    return taken
+
+
+def _wait_for_go() -> None:
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
+if __name__ == "__main__":
+    seconds, cpu, sent = _deliver() if sys.argv[1] == "deliver" else _bare(int(sys.argv[2]))
+    print(json.dumps({"seconds": seconds, "cpu": cpu, "sent": sent}))
