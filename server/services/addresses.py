@@ -16,6 +16,7 @@ from server.models import Appointment, ClosedAddress, OutboxMessage, Patient, Us
 from server.services import access
 from server.services.access import Actor
 from server.services.outbox import NoLongerTrue, Undeliverable
+from server.services.read_once import read_once, remember
 from server.utils import phones
 
 
@@ -48,9 +49,19 @@ def reopen(address: str, *, because: str) -> bool:
 
 def closed(address: str | None, *, region: str = "") -> ClosedAddress | None:
     """Whether and why an address is closed."""
-    if not address or not (known_as := stored(address, region=region)):
-        return None
+    known_as = stored(address or "", region=region)
+    return _closed(known_as) if known_as else None
+
+
+@read_once
+def _closed(known_as: str) -> ClosedAddress | None:
     return db.session.scalars(select(ClosedAddress).where(ClosedAddress.address == known_as)).one_or_none()
+
+
+def read_ahead(known_as: set[str]) -> None:
+    """Of a batch's addresses, as they are stored, which are closed."""
+    found = db.session.scalars(select(ClosedAddress).where(ClosedAddress.address.in_(known_as)))
+    remember(_closed, dict.fromkeys(known_as) | {closed.address: closed for closed in found})
 
 
 def closed_of(patient: Patient, *, region: str) -> Mapping[str, ClosedAddress]:

@@ -21,6 +21,7 @@ from server.extensions import db
 from server.models import ClinicSettings
 from server.services import access, audit
 from server.services.access import Actor
+from server.services.read_once import read_once
 from server.services.transaction import atomic
 from server.settings import Settings
 from server.utils import colours
@@ -67,6 +68,7 @@ _COLUMNS = (
 )
 
 
+@read_once
 def read(settings: Settings) -> Appearance:
     """As it is now; open to everybody."""
     return _appearance(tuple(db.session.execute(select(*_COLUMNS)).one()), settings)

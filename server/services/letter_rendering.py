@@ -21,6 +21,7 @@ from server.models import ClinicSettings, Location
 from server.services import appearance, letter_texts
 from server.services.appearance import Appearance
 from server.services.letter_texts import Words
+from server.services.read_once import read_once
 from server.settings import Settings
 from server.utils import clock, languages
 from server.utils.languages import isolated, show_day, show_time
@@ -46,11 +47,12 @@ class Letter:
 
 def language_of(wish: str | None) -> str:
     """The reader's language when we write it, else the clinic's own."""
-    if spoken := languages.spoken(wish):
-        return spoken
-    info = db.session().info  # of a batch, it is read once
-    own = info["language_at_hand"] if "language_at_hand" in info else db.session.scalar(select(ClinicSettings.language))
-    return languages.spoken(own) or "en"
+    return languages.spoken(wish) or _language_of_the_clinic()
+
+
+@read_once
+def _language_of_the_clinic() -> str:
+    return languages.spoken(db.session.scalar(select(ClinicSettings.language))) or "en"
 
 
 def render(

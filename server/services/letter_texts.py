@@ -20,6 +20,7 @@ from server.extensions import db
 from server.models import AuditEvent, LetterText, User
 from server.services import access, audit, outbox
 from server.services.access import Actor
+from server.services.read_once import read_once
 from server.services.transaction import atomic
 from server.utils.languages import LANGUAGES
 
@@ -132,6 +133,7 @@ def paragraphs(text: str) -> list[Markup]:
     return [Markup("<br>").join(block.split("\n")) for block in blocks if block]  # join escapes
 
 
+@read_once
 def words_of(letter: str, language: str) -> Words:
     """For whoever composes the letter."""
     columns = (LetterText.subject, LetterText.introduction, LetterText.closing, LetterText.version)

@@ -4,22 +4,20 @@ What each says stands in templates/email, one folder a letter; `letter_rendering
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from flask_security.confirmable import generate_confirmation_token
 from flask_security.recoverable import generate_reset_password_token
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import aliased
 
 from server.extensions import db
 from server.models import (
     Appointment,
-    ClinicSettings,
     Closure,
     ClosurePlanItem,
     Location,
@@ -36,6 +34,7 @@ from server.services.appearance import Appearance
 from server.services.letter_rendering import Letter, language_of, render, time_of_visit
 from server.services.letter_texts import Words
 from server.services.outbox import Missed, NoLongerTrue, Undeliverable
+from server.services.read_once import read_once, reading_once, remember
 from server.services.reminders import CONFIRM, FOLLOW_UP, MISSED, REMINDER
 from server.services.rules import OPEN
 from server.services.transaction import atomic, database_now
@@ -84,7 +83,8 @@ def compose_all(message_ids: list[UUID], *, settings: Settings) -> dict[UUID, Le
         messages = db.session.scalars(
             select(OutboxMessage).where(OutboxMessage.id.in_(message_ids)).execution_options(populate_existing=True)
         ).all()
-        with _at_hand(messages):
+        with reading_once():
+            _read_ahead(messages)
             for message in messages:
                 try:
                     composed[message.id] = _composed(message, settings)
@@ -93,25 +93,19 @@ def compose_all(message_ids: list[UUID], *, settings: Settings) -> dict[UUID, Le
     return composed
 
 
-@contextmanager
-def _at_hand(messages: Sequence[OutboxMessage]) -> Iterator[None]:
-    """Visits and rules of these messages, and the time, are read once for all; within one transaction."""
-    visits = db.session.scalars(
-        select(Appointment)
-        .where(Appointment.id.in_({message.appointment_id for message in messages if message.appointment_id}))
-        .options(*access.WITH_NAMES)
-        .execution_options(populate_existing=True)
+def _read_ahead(messages: Sequence[OutboxMessage]) -> None:
+    """Visits of these messages, and which of their addresses are closed."""
+    ids = {message.appointment_id for message in messages if message.appointment_id}
+    visits = {visit.id: visit for visit in db.session.scalars(_visits(Appointment.id.in_(ids)))}
+    remember(_visit, visits)
+    addresses.read_ahead(
+        {
+            addresses.stored(address or "", region=visit.location.country)
+            for visit in visits.values()
+            if visit.patient
+            for address in (visit.patient.email, visit.patient.phone)
+        }
     )
-    info = db.session().info
-    info["visits_at_hand"] = {visit.id: visit for visit in visits}
-    info["rules_at_hand"] = {rule.id: rule for rule in db.session.scalars(select(ReminderRule))}
-    info["time_at_hand"] = database_now()
-    info["language_at_hand"] = db.session.scalar(select(ClinicSettings.language))
-    try:
-        yield
-    finally:
-        for name in ("visits_at_hand", "rules_at_hand", "time_at_hand", "language_at_hand"):
-            del info[name]
 
 
 def preview(message_id: UUID, *, settings: Settings) -> Letter:
@@ -164,15 +158,27 @@ def _calendar(appointment: Appointment, method: str, facts: dict[str, Any], sett
 
 
 def _appointment_of(message: OutboxMessage) -> Appointment:
-    at_hand: dict[UUID, Appointment] = db.session().info.get("visits_at_hand", {})
-    if message.appointment_id in at_hand:
-        return at_hand[message.appointment_id]
-    return db.session.scalars(
-        select(Appointment)
-        .where(Appointment.id == message.appointment_id)
-        .options(*access.WITH_NAMES)
-        .execution_options(populate_existing=True)
-    ).one()
+    return _visit(message.appointment_id)
+
+
+@read_once
+def _visit(appointment_id: UUID | None) -> Appointment:
+    return db.session.scalars(_visits(Appointment.id == appointment_id)).one()
+
+
+def _visits(which: ColumnElement[bool]) -> Select[Appointment]:
+    query = select(Appointment).where(which).options(*access.WITH_NAMES)
+    return query.execution_options(populate_existing=True)
+
+
+@read_once
+def _rule(rule_id: UUID | None) -> ReminderRule:
+    return db.session.get_one(ReminderRule, rule_id)
+
+
+@read_once
+def _now() -> datetime:
+    return database_now()
 
 
 def _facts(appointment: Appointment, settings: Settings) -> dict[str, Any]:
@@ -227,7 +233,7 @@ def _who_is_away(appointment: Appointment) -> str:
 
 def _by_rule(message: OutboxMessage, settings: Settings) -> Letter:
     """By e-mail or as a text; only while it is of use and true."""
-    rule = db.session.get_one(ReminderRule, message.rule_id)
+    rule = _rule(message.rule_id)
     if message.appointment_id is None:
         return _test_of(rule, message, settings)
     state = reminders.STATUS_OF[rule.kind]
@@ -255,7 +261,7 @@ def _by_rule(message: OutboxMessage, settings: Settings) -> Letter:
 
 
 def _demand_in_time(message: OutboxMessage, appointment: Appointment, state: str) -> None:
-    now = db.session().info.get("time_at_hand") or database_now()
+    now = _now()
     if state == Status.BOOKED and appointment.start <= now:
         raise Missed("The visit had begun.")
     late = timedelta(minutes=reminders.LATE_MINUTES) if state == Status.BOOKED else AFTERWARDS
