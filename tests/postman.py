@@ -2,6 +2,7 @@
 
 import email
 import email.policy
+import smtplib
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from aiosmtpd.controller import Controller
 from flask import Flask
 
 from tests.running import free_port
+
+REAL_CONNECT = smtplib.SMTP.connect
 
 
 class Postman:
@@ -61,6 +64,15 @@ def running(*, tls: ssl.SSLContext | None = None, hostname: str = "127.0.0.1") -
         yield postman
     finally:
         controller.stop()
+
+
+@contextmanager
+def of(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Postman]:
+    """One that listens, to which letters of this app go, although tests open no SMTP."""
+    monkeypatch.setattr(smtplib.SMTP, "connect", REAL_CONNECT)
+    with running() as postman:
+        use(app, postman, monkeypatch)
+        yield postman
 
 
 def use(app: Flask, postman: Postman, monkeypatch: pytest.MonkeyPatch, **over: Any) -> None:

@@ -1,6 +1,5 @@
 """The mail server and what the tests of letters do with it."""
 
-import smtplib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -17,14 +16,10 @@ from tests.delivery.phone import TOKEN, Phone, Twilio, send_texts
 from tests.gateway import Gateway
 from tests.postman import Postman
 
-REAL_CONNECT = smtplib.SMTP.connect
-
 
 @pytest.fixture
 def mail(app: Flask, context: None, _no_accidental_mail: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Postman]:
-    monkeypatch.setattr(smtplib.SMTP, "connect", REAL_CONNECT)
-    with postmen.running() as postman:
-        postmen.use(app, postman, monkeypatch)
+    with postmen.of(app, monkeypatch) as postman:
         yield postman
 
 

@@ -16,9 +16,8 @@ from server.jobs import mail_doctor
 from server.settings import Settings
 from tests import postman as postmen
 from tests.conftest import SECRETS
-from tests.delivery.conftest import REAL_CONNECT
 from tests.delivery.test_signed import new_key
-from tests.postman import Postman
+from tests.postman import REAL_CONNECT, Postman
 from tests.running import FRONTDESK, free_port
 
 

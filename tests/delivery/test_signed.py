@@ -23,8 +23,7 @@ from server.utils import clock
 from tests import postman as postmen
 from tests.cast import Cast
 from tests.conftest import SECRETS
-from tests.delivery.conftest import REAL_CONNECT
-from tests.postman import Postman
+from tests.postman import REAL_CONNECT, Postman
 
 Booked = Callable[..., Any]
 

@@ -92,16 +92,9 @@ def compose(app: Flask, cast: Cast) -> Compose:
         elif letter == "appointment-cancelled-leave":
             booking.cancel_appointment(visit(), actor=cast.dana.actor, letter=letter)
         elif letter.startswith("series-"):
-            booked = series.book_series(
-                service_id=cast.checkup_id,
-                practitioner_id=cast.dr_cho.practitioner_id,
-                start=cast.at(9),
-                every_n_weeks=1,
-                count=3,
-                actor=cast.ana.actor,
-            )
+            booked = book_three(cast)
             if letter == "series-changed":
-                last = booked.occurrences[-1].appointment_id
+                last = booked.visits[-1].id
                 series.cancel_series(booked.id, scope=Scope.FOLLOWING, appointment_id=last, actor=cast.ana.actor)
         elif letter.startswith("waitlist"):
             offer_to_ana(cast)

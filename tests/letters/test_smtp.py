@@ -1,14 +1,10 @@
 """Letters leave over a real SMTP server, once, with the same Message-ID when they are tried again."""
 
-import email
-import email.policy
 import smtplib
 from collections.abc import Callable, Iterator
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from flask import Flask
 from sqlalchemy import func, select, update
 
@@ -16,47 +12,15 @@ from server.extensions import db
 from server.jobs.letters import send_due
 from server.models import OutboxMessage
 from server.services import booking
+from tests import postman as postmen
 from tests.cast import Cast, Person
-from tests.running import free_port
-
-REAL_CONNECT = smtplib.SMTP.connect
-
-
-class Postman:
-    """An SMTP server that keeps what it gets, and refuses whom it was told to refuse."""
-
-    def __init__(self) -> None:
-        self.letters: list[EmailMessage] = []
-        self.refused: dict[str, str] = {}
-
-    async def handle_RCPT(self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any) -> str:
-        if address in self.refused:
-            return self.refused[address]
-        envelope.rcpt_tos.append(address)
-        return "250 OK"
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:
-        self.letters.append(email.message_from_bytes(envelope.content, policy=email.policy.default))  # type: ignore[arg-type]
-        return "250 OK"
+from tests.postman import Postman
 
 
 @pytest.fixture
 def postman(app: Flask, _no_accidental_mail: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Postman]:
-    monkeypatch.setattr(smtplib.SMTP, "connect", REAL_CONNECT)
-    postman = Postman()
-    port = free_port()
-    controller = Controller(postman, hostname="127.0.0.1", port=port)
-    controller.start()
-    state = app.extensions["mailman"]
-    for name, value in {
-        "backend": "server.jobs.smtp_backend.EmailBackend",
-        "server": "127.0.0.1",
-        "port": port,
-        "use_tls": False,
-    }.items():
-        monkeypatch.setattr(state, name, value)
-    yield postman
-    controller.stop()
+    with postmen.of(app, monkeypatch) as postman:
+        yield postman
 
 
 @pytest.fixture
@@ -106,7 +70,7 @@ def test_a_letter_is_sent_once(postman: Postman, cast: Cast, book: Callable[...,
 def test_a_refused_address_is_marked_and_nobody_else_waits(
     postman: Postman, cast: Cast, book: Callable[..., Any]
 ) -> None:
-    postman.refused["ana@example.com"] = "550 no such mailbox"
+    postman.at_rcpt["ana@example.com"] = "550 no such mailbox"
     book(cast.ana)
     book(cast.bea, hour=10)
     assert send_due() == 1
@@ -117,12 +81,12 @@ def test_a_refused_address_is_marked_and_nobody_else_waits(
 def test_a_busy_server_is_tried_again_with_the_same_message_id(
     postman: Postman, cast: Cast, book: Callable[..., Any]
 ) -> None:
-    postman.refused["ana@example.com"] = "451 later, please"
+    postman.at_rcpt["ana@example.com"] = "451 later, please"
     book(cast.ana)
     assert send_due() == 0
     assert outcomes() == [(None, 1)]
     assert send_due() == 0, "it waits before the next try"
-    postman.refused.clear()
+    postman.at_rcpt.clear()
     due_again()
     assert send_due() == 1
     assert postman.letters[0]["Message-ID"] == f"<{db.session.scalars(select(OutboxMessage.id)).one()}@localhost>"
@@ -162,7 +126,7 @@ def test_C4_a_visit_cancelled_after_the_letter_was_written_and_before_it_left_is
 
 
 def test_after_eight_tries_a_letter_has_failed(postman: Postman, cast: Cast, book: Callable[..., Any]) -> None:
-    postman.refused["ana@example.com"] = "451 later, please"
+    postman.at_rcpt["ana@example.com"] = "451 later, please"
     book(cast.ana)
     for _ in range(8):
         due_again()

@@ -28,11 +28,7 @@ from tests.services.waiting import (
     waits,
 )
 
-
-@pytest.fixture(autouse=True)
-def _day(cast: Cast) -> None:
-    """Whatever hour it is, it is not a quiet one."""
-    settle(quiet_from=time(0), quiet_until=time(0))
+pytestmark = pytest.mark.usefixtures("no_quiet_hours")
 
 
 def test_a_cancelled_time_is_offered_with_a_hold_a_deadline_and_a_letter(cast: Cast) -> None:

@@ -1,7 +1,6 @@
 """The answer to an offer, and who may be quicker."""
 
 from collections.abc import Callable
-from datetime import time
 from typing import Any
 
 import pytest
@@ -35,7 +34,6 @@ from tests.services.waiting import (
     letters,
     offered,
     patients,
-    settle,
     somebody,
     the_freed,
     the_offer,
@@ -43,11 +41,7 @@ from tests.services.waiting import (
     waits,
 )
 
-
-@pytest.fixture(autouse=True)
-def _day(cast: Cast) -> None:
-    """Whatever hour it is, it is not a quiet one."""
-    settle(quiet_from=time(0), quiet_until=time(0))
+pytestmark = pytest.mark.usefixtures("no_quiet_hours")
 
 
 # --- the answer ---

@@ -18,13 +18,9 @@ from tests.factories import (
     create_service,
     create_user,
 )
-from tests.services.waiting import book, frees, full, offered, patients, settle, somebody, the_offer, visit_now, waits
+from tests.services.waiting import book, frees, full, offered, patients, somebody, the_offer, visit_now, waits
 
-
-@pytest.fixture(autouse=True)
-def _day(cast: Cast) -> None:
-    """Whatever hour it is, it is not a quiet one."""
-    settle(quiet_from=time(0), quiet_until=time(0))
+pytestmark = pytest.mark.usefixtures("no_quiet_hours")
 
 
 # --- joining and leaving ---
