@@ -14,7 +14,7 @@ from flask import Flask
 from sqlalchemy import make_url
 
 from server.app import create_app
-from server.extensions import db
+from server.extensions import db, limiter
 from server.jobs import schema
 from server.jobs.sms import breaker
 from server.jobs.wake import bell
@@ -103,6 +103,8 @@ def context(app: Flask, request: pytest.FixtureRequest) -> Iterator[None]:
     """An app context on a transaction that ends with the test; with `real_commits` on the tables, emptied after."""
     redis.Redis.from_url(app.config["FRONTDESK"].redis_url).flushdb()
     bell.quiet_until = 0.0
+    limiter._storage_dead = False  # Redis did not answer in time, once: limits were counted in memory from then on
+    limiter._fallback_storage.reset()
     breaker.forget()
     with app.app_context():
         engine = db.engine

@@ -39,5 +39,3 @@ def redis_away(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(redis.connection.Connection, name, refuse)
     yield
     monkeypatch.undo()
-    limiter._storage_dead = False  # it would look again by itself, some seconds later
-    limiter._fallback_storage.reset()
