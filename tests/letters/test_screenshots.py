@@ -49,7 +49,7 @@ return [...document.body.querySelectorAll("*")]
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_every_letter_is_readable(browser: webdriver.Chrome, tmp_path: pathlib.Path, look: str) -> None:
+def test_every_letter_is_readable(browser: webdriver.Chrome, context: None, tmp_path: pathlib.Path, look: str) -> None:
     language, colours, width = LOOKS[look]
     folder = pathlib.Path(os.environ.get("LETTER_PICTURES", tmp_path))
     metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
