@@ -91,6 +91,7 @@ LETTERS = {
     "account-reset": "Choose a new password",
     "account-password-changed": "Your password was changed",
     "account-new-sign-in": "A new sign-in",
+    "account-export-ready": "A file is ready",
 }
 # audit action -> what became of the clinic's own words in a letter
 LETTER_TEXT_HISTORY = {

@@ -24,7 +24,7 @@ from server.models import (
     Room,
     Status,
 )
-from server.services import access, audit, bulk_jobs, bulk_turns
+from server.services import access, audit, bulk_jobs, bulk_turns, outbox
 from server.services.access import Actor
 from server.services.bulk_jobs import JobState
 from server.services.bulk_turns import Turn
@@ -115,6 +115,7 @@ def write_chunks(turn: Turn, until: float) -> int:
             if written < CHUNK:
                 bulk_turns.finish(job)
                 audit.record(f"{job.kind}.made", actor=actor, object_type="BulkJob", object_id=job.id)
+                outbox.post("account-export-ready", user_id=actor.user_id)
                 break
     return did
 

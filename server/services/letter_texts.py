@@ -77,6 +77,7 @@ ABOUT = {
     "account-reset": About("Whoever has an account", "When a new password is asked for.", _OF_ALL),
     "account-password-changed": About("Whoever has an account", "When the password was changed.", _OF_ALL),
     "account-new-sign-in": About("Whoever has an account", "When somebody signs in from a new device.", _OF_ALL),
+    "account-export-ready": About("Whoever asked for an export", "When its file can be downloaded.", _OF_ALL),
 }
 
 

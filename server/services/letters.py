@@ -365,6 +365,7 @@ def _about_account(message: OutboxMessage, settings: Settings) -> Letter:
     path = {
         "account-confirm": lambda: f"confirm/{generate_confirmation_token(user)}",
         "account-exists": lambda: "login",
+        "account-export-ready": lambda: "admin/jobs",
         "account-reset": lambda: f"reset-password/{generate_reset_password_token(user)}",
     }.get(message.letter, lambda: "forgot-password")
     own = db.session.scalars(select(Patient).where(Patient.user_id == user.id)).one_or_none()
@@ -438,6 +439,7 @@ COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "account-reset": _about_account,
     "account-password-changed": _about_account,
     "account-new-sign-in": _about_account,
+    "account-export-ready": _about_account,
 }
 
 __all__ = ["COMPOSERS", "Letter", "compose", "preview", "sample"]

@@ -10,7 +10,7 @@ from sqlalchemy import func, select, text
 
 from server.errors import DomainError, Invalid, NotAllowed, NotVisible
 from server.extensions import db
-from server.models import AuditEvent, BulkChunk, BulkJob, Patient
+from server.models import AuditEvent, BulkChunk, BulkJob, OutboxMessage, Patient
 from server.services import booking, bulk_jobs, bulk_work, exports, imports
 from server.services.bulk_jobs import JobState
 from server.utils import csv_files
@@ -41,6 +41,8 @@ def test_olga_exports_all_patients_in_chunks(cast: Cast, monkeypatch: pytest.Mon
     assert (job.state, job.done, job.total) == ("done", 5, 5)
     actions = db.session.scalars(select(AuditEvent.action).where(AuditEvent.object_id == job.id)).all()
     assert sorted(actions) == ["export-patients.asked", "export-patients.downloaded", "export-patients.made"]
+    told = db.session.execute(select(OutboxMessage.letter, OutboxMessage.user_id)).all()
+    assert told == [("account-export-ready", cast.olga.user_id)]
 
 
 @pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", " =", "＝"])
