@@ -16,13 +16,14 @@ from sqlalchemy import Select, func, select
 
 from server.errors import Conflict, Invalid
 from server.extensions import db
-from server.models import Appointment, OutboxMessage, Status, TextReply
+from server.models import Appointment, OutboxMessage, Patient, Status, TextReply
 from server.services import access, addresses, audit, booking, directory
 from server.services.access import Actor
+from server.services.letter_rendering import language_of, time_of_visit
 from server.services.rules import RulesForbid
 from server.services.transaction import atomic, database_now, retried
 from server.settings import Settings
-from server.utils import clock, phones
+from server.utils import clock, languages, phones
 
 STOP = frozenset({"stop", "stopall", "unsubscribe", "end", "quit", "revoke", "optout"})
 START = frozenset({"start", "unstop"})
@@ -236,50 +237,73 @@ def _is_silent(reply: TextReply) -> bool:
 def _sentence(reply: TextReply) -> str:
     """What to say, as things are now. Time and place only, and a first name where a phone has several."""
     visit = _visit(reply.appointment_id) if reply.appointment_id else None
-    call = _call(visit)
+    language = _language(reply.number, visit)
+    _ = languages.catalog(language).gettext
+    call = _call(visit, language)
+    nobody, unknown = _("nobody reads texts here."), _("we know of no visit that this is about.")
+    how = _("1 confirms and 2 cancels the visit we wrote about. STOP ends texts, START brings them back.")
     fixed = {
-        "stopped": "you get no more texts from us. START brings them back.",
-        "started": "you get our texts. STOP ends them.",
-        "help": f"1 confirms and 2 cancels the visit we wrote about. STOP ends texts, START brings them back. {call}",
-        "unclear": f"nobody reads texts here. 1 confirms, 2 cancels the visit we wrote about, STOP ends texts. {call}",
-        "nothing": f"we know of no visit that this is about. {call}",
+        "stopped": _("you get no more texts from us. START brings them back."),
+        "started": _("you get our texts. STOP ends them."),
+        "help": f"{how} {call}",
+        "unclear": f"{nobody} {how} {call}",
+        "nothing": f"{unknown} {call}",
     }
     if reply.answered in fixed:
         return fixed[reply.answered]
     if reply.answered == "which":
-        return _which(reply)
+        return _which(reply, language)
     if visit is None or visit.patient is None:
         return fixed["nothing"]
-    when = f"{visit.patient.given_name}'s visit on {_when(visit)}"
+    about = _about(visit, language)
     if reply.answered == "confirmed":
-        return f"thank you. {when} is confirmed."
+        return _("thank you. %(name)s's visit on %(when)s is confirmed.") % about
     if visit.status == Status.CANCELLED:
-        return f"{when} is cancelled."
+        return _("%(name)s's visit on %(when)s is cancelled.") % about
     if reply.answered == "refused" or visit.start <= clock.now():
-        return f"{when} cannot be changed by text any more. {call}"
-    return f"{when} is how it stands now; our text was older. {call}"
+        return _("%(name)s's visit on %(when)s cannot be changed by text any more.") % about + f" {call}"
+    return _("%(name)s's visit on %(when)s is how it stands now; our text was older.") % about + f" {call}"
 
 
-def _which(reply: TextReply) -> str:
+def _which(reply: TextReply, language: str) -> str:
+    _ = languages.catalog(language).gettext
     digit = next(digit for digit, said in DIGITS.items() if said == reply.said)
     visits = [visit for visit in map(_visit, reply.offered) if visit and visit.patient]
-    choices = ", ".join(
-        f"{digit}{LETTERS[reply.offered.index(visit.id)].upper()} for {visit.patient.given_name} on {_when(visit)}"  # type: ignore[union-attr]
+    choices = "; ".join(
+        _("%(choice)s for %(name)s on %(when)s")
+        % {"choice": f"{digit}{LETTERS[reply.offered.index(visit.id)].upper()}", **_about(visit, language)}
         for visit in visits
     )
-    return f"which visit do you mean? Reply {choices}."
+    return _("which visit do you mean? Reply %(choices)s.") % {"choices": choices}
+
+
+def _language(number: str, visit: Appointment | None) -> str:
+    """Of the visit's patient, or else of whom our last text to this number was for."""
+    last = (
+        select(Patient.language)
+        .join(OutboxMessage, OutboxMessage.patient_id == Patient.id)
+        .where(OutboxMessage.sent_to == number)
+        .order_by(OutboxMessage.outcome_at.desc())
+        .limit(1)
+    )
+    return language_of(visit.patient.language if visit and visit.patient else db.session.scalar(last))
+
+
+def _about(visit: Appointment, language: str) -> dict[str, str]:
+    assert visit.patient
+    zone = visit.location.time_zone
+    at = time_of_visit(visit.start, place_zone=zone, own_zone=zone, language=language)
+    return {"name": languages.isolated(visit.patient.given_name, language), "when": at["when"]}
 
 
 def _visit(appointment_id: UUID) -> Appointment | None:
     return db.session.get(Appointment, appointment_id, options=access.WITH_NAMES, populate_existing=True)
 
 
-def _when(visit: Appointment) -> str:
-    start = clock.local(visit.start, visit.location.time_zone)
-    return f"{start:%a} {start.day} {start:%b} at {start:%H:%M}"
-
-
-def _call(visit: Appointment | None) -> str:
+def _call(visit: Appointment | None, language: str) -> str:
+    _ = languages.catalog(language).gettext
     places = [visit.location] if visit else directory.locations()
     phone = next((place.phone for place in places if place.phone), "")
-    return f"Please call {phone}." if phone else "Please call the clinic."
+    if not phone:
+        return _("Please call the clinic.")
+    return _("Please call %(phone)s.") % {"phone": languages.isolated(phone, language)}

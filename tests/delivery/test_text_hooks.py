@@ -25,17 +25,30 @@ from tests.gateway import Gateway
 def test_ana_confirms_with_1(phone: Phone, cast: Cast, remind: Callable[..., Appointment]) -> None:
     visit = remind(cast.ana)
     answer = phone.says("1")
-    assert answer.startswith("Frontdesk: thank you. Ana's visit on Tue ")
-    assert answer.endswith(" at 09:00 is confirmed.")
+    assert answer.startswith("Frontdesk: thank you. Ana's visit on Tuesday, ")
+    assert answer.endswith(", 09:00 is confirmed.")
     assert now(visit).confirmed_at is not None
     assert events(visit, "appointment.confirmed") == [("text", cast.ana.patient_id)]
     assert "Check-up" not in answer
 
 
+@pytest.mark.parametrize(
+    ("language", "says"),
+    [("de", "danke. Der Termin von Ana am Dienstag, "), ("pt", "thank you. Ana's visit on Tuesday, ")],
+)
+def test_ana_is_answered_in_her_language_or_else_the_clinics(
+    phone: Phone, cast: Cast, remind: Callable[..., Appointment], language: str, says: str
+) -> None:
+    cast.patient(cast.ana).language = language
+    remind(cast.ana)
+    assert phone.says("1").startswith(f"Frontdesk: {says}")
+    assert ("rufen Sie" in phone.says("help")) == (language == "de")
+
+
 @pytest.mark.parametrize("words", ["2", " 2. ", "2!", "٢", "２"])
 def test_ana_cancels_with_2(phone: Phone, cast: Cast, remind: Callable[..., Appointment], words: str) -> None:
     visit = remind(cast.ana)
-    assert phone.says(words).endswith("at 09:00 is cancelled.")
+    assert phone.says(words).endswith(", 09:00 is cancelled.")
     assert now(visit).status == "cancelled"
     assert events(visit, "appointment.cancelled") == [("text", cast.ana.patient_id)]
 
@@ -45,7 +58,7 @@ def test_what_is_not_plainly_an_answer_does_nothing(
     phone: Phone, cast: Cast, remind: Callable[..., Appointment], words: str
 ) -> None:
     visit = remind(cast.ana)
-    assert "nobody reads texts here. 1 confirms, 2 cancels" in phone.says(words)
+    assert "nobody reads texts here. 1 confirms and 2 cancels" in phone.says(words)
     assert "call +1 212 555 0100" in phone.says(words)
     assert (now(visit).status, now(visit).confirmed_at) == ("booked", None)
 
@@ -58,13 +71,13 @@ def test_two_children_with_their_mothers_phone_are_never_mistaken(
     assert "which visit do you mean? Reply 2A for Ana on Tue" in answer
     assert "2B for Bea on Tue" in answer
     assert {now(first).status, now(second).status} == {"booked"}
-    assert phone.says("2B").endswith("at 10:00 is cancelled.")
+    assert phone.says("2B").endswith(", 10:00 is cancelled.")
     assert (now(first).status, now(second).status) == ("booked", "cancelled")
     repeat = phone.says("2")
     assert "Bea's visit" in repeat
     assert repeat.endswith("is cancelled.")
     assert now(first).status == "booked", "pressing 2 once more is the same answer again"
-    assert phone.says("1a").endswith("at 09:00 is confirmed.")
+    assert phone.says("1a").endswith(", 09:00 is confirmed.")
     assert now(first).confirmed_at is not None
 
 
@@ -72,7 +85,7 @@ def test_only_a_letter_answers_the_question(phone: Phone, cast: Cast, remind: Ca
     first, second = remind(cast.ana), remind(cast.bea, hour=10)
     assert "nobody reads texts here" in phone.says("B"), "nothing was asked yet"
     assert "which visit" in phone.says("1")
-    assert phone.says("b").endswith("at 10:00 is confirmed.")
+    assert phone.says("b").endswith(", 10:00 is confirmed.")
     assert (now(first).confirmed_at is None, now(second).confirmed_at is None) == (True, False)
 
 
@@ -143,10 +156,10 @@ def test_a_reply_for_nothing_is_told_so(phone: Phone, cast: Cast) -> None:
 def test_a_late_reply_is_told_how_things_stand(phone: Phone, cast: Cast, remind: Callable[..., Appointment]) -> None:
     visit = remind(cast.ana)
     booking.reschedule_appointment(visit.id, start=cast.at(15), actor=cast.dana.actor)
-    assert "at 15:00 is how it stands now; our text was older" in phone.says("2")
+    assert ", 15:00 is how it stands now; our text was older" in phone.says("2")
     assert now(visit).status == "booked"
     booking.cancel_appointment(visit.id, actor=cast.dana.actor)
-    assert phone.says("1").endswith("at 15:00 is cancelled.")
+    assert phone.says("1").endswith(", 15:00 is cancelled.")
 
 
 def test_after_the_cut_off_a_text_cancels_nothing(phone: Phone, cast: Cast, remind: Callable[..., Appointment]) -> None:
