@@ -19,7 +19,7 @@ REASONS = (
     *("Results of the last test", "Travel next month", "Headaches", "School form"),
 )
 CANCEL_REASONS = ("Feeling better", "Cannot get off work", "Found an earlier time", "Travelling")
-SERVICES = {str(row["name"]): row for row in cast.SERVICES}
+SERVICES: dict[str, dict[str, Any]] = {str(row["name"]): row for row in cast.SERVICES}
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ class Diary:
         for hours in person.hours:
             weeks_on = (on - self.first_monday(self.weeks)).days // 7
             if str(on.isoweekday()) not in hours.weekdays or weeks_on % hours.every_n_weeks:
+                continue
+            if SERVICES[hours.services[0]]["capacity"] > 1:  # what happens there is arranged at the desk
                 continue
             opening = clock.to_instant(datetime.combine(on, hours.starts_at), zone)
             closing = clock.to_instant(datetime.combine(on, hours.ends_at), zone)

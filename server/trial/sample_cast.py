@@ -51,6 +51,8 @@ def _service(name: str, minutes: int, step: int, description: str, **rules: int 
         "cancel_cutoff_minutes": 240,
         "self_bookable": True,
         "max_open_per_patient": None,
+        "capacity": 1,
+        "needs_approval": False,
     }
     row = {"name": name, "duration_minutes": minutes, "step_minutes": step, "description": description}
     return row | defaults | rules
@@ -89,7 +91,9 @@ SERVICES = (
         buffer_after_minutes=10,
         minimum_notice_minutes=1440,
         cancel_cutoff_minutes=1440,
+        needs_approval=True,
     ),
+    _service("Balance class", 60, 60, "Exercises in a small group that keep you from falling.", capacity=8),
     _service(
         "Physiotherapy",
         45,
@@ -224,6 +228,7 @@ PRACTITIONERS = (
         (
             Hours("123467", _at(9), _at(13), ("Physiotherapy",), "Physiotherapy room"),
             Hours("1234", _at(14), _at(18), ("Physiotherapy",), "Physiotherapy room"),
+            Hours("5", _at(10), _at(12), ("Balance class",), "Physiotherapy room"),
         ),
     ),
     Person(

@@ -31,6 +31,7 @@ from server.models import (
 from server.services.transaction import atomic
 from server.trial import sample_cast as cast
 from server.trial.sample_calendar import Diary
+from server.trial.sample_desk import Desk
 from server.utils import clock
 from server.utils.tokens import new_id
 
@@ -68,6 +69,7 @@ def fill(app: Flask) -> None:
         )
         own, patients = _add_patients(users, chance)
         _add_hours(practitioners, locations, rooms, services)
+        at_the_desk = [patients[cast.LISBON].pop() for _ in range(Desk.NEEDS)]
         closures = _add_closures(practitioners, locations)
         diary = Diary(
             chance=chance,
@@ -83,6 +85,7 @@ def fill(app: Flask) -> None:
         )
         # The diary keeps practitioners and patients apart; a room that two share is the database's to judge.
         _run(insert_or_nothing(Appointment).on_conflict_do_nothing(), diary.appointments())
+        Desk(services=services, practitioners=practitioners, patients=at_the_desk, users=users).arrange()
 
 
 def _add(table: Any, rows: list[dict[str, Any]], *, key: str | tuple[str, str] = "id") -> Ids:
