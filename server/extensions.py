@@ -62,6 +62,8 @@ class ToughLimiter(Limiter):
     ATTEMPTS = 3
 
     def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
+        if in_middleware:
+            return  # before every request, for limits on the whole server: each of ours stands at its own doors
         for attempt in range(1, self.ATTEMPTS + 1):
             try:
                 super()._check_request_limit(callable_name=callable_name, in_middleware=in_middleware)
