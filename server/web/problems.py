@@ -95,6 +95,11 @@ def answer(status: int, slug: str, title: str, detail: str, **members: Any) -> R
 
 def _domain_error(error: DomainError) -> Response:
     abandon()
+    return refusal(error)
+
+
+def refusal(error: DomainError) -> Response:
+    """The answer to a request that a rule forbids."""
     response = answer(error.status, error.slug, error.title, error.detail, **_jsonable(error.extra))
     if retry_after := getattr(error, "retry_after", None):
         response.headers["Retry-After"] = str(retry_after)
