@@ -1,38 +1,17 @@
 """The factory: a table of contents of the whole server."""
 
-from collections.abc import Callable
-from typing import Any
-
 from flask import Flask
 
 from server import models  # noqa: F401 - every table is known before anything asks for one
 from server.admin.admin_routes import admin
-from server.extensions import (
-    api,
-    bootstrap,
-    cache,
-    cors,
-    csrf,
-    db,
-    jwt,
-    limiter,
-    mail,
-    migrate,
-)
+from server.extensions import api, bootstrap, cache, cors, csrf, db, jwt, mail, migrate
 from server.jobs import wake
 from server.patient.patient_routes import patient, patient_account
 from server.resources import api_blueprints, api_docs, hooks
 from server.settings import Settings
 from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry, sessions, uploads
-from server.web.flask_config import cors_options, flask_config
+from server.web.flask_config import Frontdesk, cors_options, flask_config
 from server.web.logs import init_logging
-
-
-class Frontdesk(Flask):
-    """A Flask without asynchronous doors, which need not look for one behind each function that a request calls."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        return func
 
 
 def create_app(settings: Settings) -> Flask:
@@ -54,7 +33,6 @@ def create_app(settings: Settings) -> Flask:
     migrate.init_app(app, db, directory=f"{app.root_path}/migrations")
     csrf.init_app(app)
     cache.init_app(app)
-    limiter.init_app(app)
     mail.init_app(app)
     bootstrap.init_app(app)
     if settings.cors_origins:

@@ -8,7 +8,8 @@ from flask import Flask
 from flask_security import hash_password
 from passlib.context import CryptContext
 
-from server.extensions import limiter, security
+from server.extensions import security
+from server.utils.rates import Rates
 from tests import factories
 
 
@@ -21,11 +22,9 @@ def cheap_passwords(app: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def no_limits() -> Iterator[None]:
+def no_limits(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is refused for asking too often."""
-    limiter.enabled = False
-    yield
-    limiter.enabled = True
+    monkeypatch.setitem(app.config, "RATES", None)
 
 
 @pytest.fixture
@@ -39,5 +38,4 @@ def redis_away(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setattr(redis.connection.Connection, name, refuse)
     yield
     monkeypatch.undo()
-    limiter._storage_dead = False  # it would look again by itself, some seconds later
-    limiter._fallback_storage.reset()
+    app.config["RATES"] = Rates(app.config["RATES"].redis_url)  # it would look again by itself, some seconds later
