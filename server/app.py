@@ -4,30 +4,19 @@ from flask import Flask
 
 from server import models  # noqa: F401 - every table is known before anything asks for one
 from server.admin.admin_routes import admin
-from server.extensions import (
-    api,
-    bootstrap,
-    cache,
-    cors,
-    csrf,
-    db,
-    jwt,
-    limiter,
-    mail,
-    migrate,
-)
+from server.extensions import api, bootstrap, cache, cors, csrf, db, jwt, mail, migrate
 from server.jobs import wake
 from server.patient.patient_routes import patient, patient_account
 from server.resources import api_blueprints, api_docs, hooks
 from server.settings import Settings
 from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry, sessions, uploads
-from server.web.flask_config import cors_options, flask_config
+from server.web.flask_config import Frontdesk, cors_options, flask_config
 from server.web.logs import init_logging
 
 
 def create_app(settings: Settings) -> Flask:
     """The WSGI application for these settings."""
-    app = Flask(__name__)
+    app = Frontdesk(__name__)
     app.config.from_mapping(flask_config(settings))
     init_logging(settings.log_level)
     sentry.init_sentry(settings)
@@ -44,10 +33,10 @@ def create_app(settings: Settings) -> Flask:
     migrate.init_app(app, db, directory=f"{app.root_path}/migrations")
     csrf.init_app(app)
     cache.init_app(app)
-    limiter.init_app(app)
     mail.init_app(app)
     bootstrap.init_app(app)
-    cors.init_app(app, resources={r"/api/*": cors_options(settings)})
+    if settings.cors_origins:
+        cors.init_app(app, resources={r"/api/*": cors_options(settings)})
     jwt.init_app(app)
     api.init_app(app)
     accounts.init_app(app)

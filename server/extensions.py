@@ -7,8 +7,6 @@ from flask_bootstrap import Bootstrap5
 from flask_caching import Cache
 from flask_cors import CORS
 from flask_jwt_extended import JWTManager
-from flask_limiter import Limiter
-from flask_limiter.util import get_remote_address
 from flask_mailman import Mail
 from flask_migrate import Migrate
 from flask_security import Security
@@ -16,7 +14,6 @@ from flask_smorest import Api
 from flask_sqlalchemy import SQLAlchemy
 from flask_wtf import CSRFProtect
 from psycopg.pq import TransactionStatus
-from redis import RedisError
 from sqlalchemy import MetaData, event
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import DeclarativeBase
@@ -53,25 +50,6 @@ def _connect(_dialect: Any, _record: Any, arguments: list[Any], named: dict[str,
     return Connection.connect(*arguments, **named)
 
 
-class ToughLimiter(Limiter):
-    """One that counts in memory when Redis fails, also when another request notices it at the same moment.
-
-    Flask-Limiter turns to its memory for the request that finds out, and lets those fail that are on their way.
-    """
-
-    ATTEMPTS = 3
-
-    def _check_request_limit(self, callable_name: str | None = None, in_middleware: bool = True) -> None:
-        for attempt in range(1, self.ATTEMPTS + 1):
-            try:
-                super()._check_request_limit(callable_name=callable_name, in_middleware=in_middleware)
-                return
-            except RedisError:
-                if attempt == self.ATTEMPTS:
-                    raise
-                self.context.seen_limits.clear()
-
-
 # After the commit of a command its door shows what it read; with expiry each row would be fetched once more.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
 migrate = Migrate()
@@ -81,6 +59,5 @@ api = Api()
 cors = CORS()
 csrf = CSRFProtect()
 cache = Cache()
-limiter = ToughLimiter(key_func=get_remote_address)
 mail = Mail()
 bootstrap = Bootstrap5()

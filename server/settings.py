@@ -41,7 +41,7 @@ class Settings:
     proxy_hops: int = 0
     cors_origins: tuple[str, ...] = ()
     web_workers: int = 2
-    database_pool: int = 10
+    database_pool: int = 5
     hold_minutes: int = 5
     access_token_minutes: int = 15
     refresh_token_days: int = 30

@@ -14,11 +14,12 @@ from flask import Flask
 from sqlalchemy import make_url
 
 from server.app import create_app
-from server.extensions import db, limiter
+from server.extensions import db
 from server.jobs import schema
 from server.jobs.sms import breaker
 from server.jobs.wake import bell
 from server.settings import Settings, load
+from server.utils.rates import Rates
 from tests import cast as people
 from tests.cast import Cast, Person
 from tests.clients import ApiClient, PageClient
@@ -73,7 +74,14 @@ def new_database(database_server: str) -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def settings(new_database: Callable[[str], str], redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     mail = tmp_path_factory.mktemp("mail")
-    return load({}, **SECRETS, database_url=new_database("frontdesk_test"), redis_url=redis_url, mail_folder=str(mail))
+    return load(
+        {},
+        **SECRETS,
+        database_url=new_database("frontdesk_test"),
+        database_pool=10,  # the threads of a race have one each
+        redis_url=redis_url,
+        mail_folder=str(mail),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -103,8 +111,7 @@ def context(app: Flask, request: pytest.FixtureRequest) -> Iterator[None]:
     """An app context on a transaction that ends with the test; with `real_commits` on the tables, emptied after."""
     redis.Redis.from_url(app.config["FRONTDESK"].redis_url).flushdb()
     bell.quiet_until = 0.0
-    limiter._storage_dead = False  # Redis did not answer in time, once: limits were counted in memory from then on
-    limiter._fallback_storage.reset()
+    app.config["RATES"] = Rates(app.config["FRONTDESK"].redis_url)  # and what was counted in memory
     breaker.forget()
     with app.app_context():
         engine = db.engine

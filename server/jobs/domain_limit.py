@@ -4,18 +4,15 @@ All workers count together in Redis, and each for itself while Redis is away. Wh
 """
 
 import hashlib
-import time
 from functools import cache
 from uuid import UUID
 
-from limits import RateLimitItem, RateLimitItemPerMinute
-from limits.storage import MemoryStorage, storage_from_string
-from limits.strategies import FixedWindowRateLimiter
-from redis import RedisError
+from limits import RateLimitItemPerMinute
 
 from server.services import addresses
 from server.services.outbox import Later
 from server.settings import Settings
+from server.utils.rates import Rates
 
 
 def demand(message_id: UUID, settings: Settings) -> None:
@@ -27,26 +24,10 @@ def demand(message_id: UUID, settings: Settings) -> None:
         return
     most = RateLimitItemPerMinute(settings.mail_per_domain_a_minute)
     key = hashlib.sha256(domain.encode()).hexdigest()[:32]  # Redis gets no addresses to read
-    try:
-        wait = _count(_shared(settings.redis_url), most, key)
-    except RedisError:
-        wait = _count(_own(), most, key)
-    if wait:
+    if wait := _rates(settings.redis_url).count(most, "mail-domain", key):
         raise Later("Its domain has had as many letters as it gets in a minute.", seconds=wait)
 
 
-def _count(limiter: FixedWindowRateLimiter, most: RateLimitItem, key: str) -> float:
-    """0 when it may go, otherwise in how many seconds the window ends."""
-    if limiter.hit(most, "mail-domain", key):
-        return 0
-    return max(limiter.get_window_stats(most, "mail-domain", key).reset_time - time.time(), 1)
-
-
 @cache
-def _shared(redis_url: str) -> FixedWindowRateLimiter:
-    return FixedWindowRateLimiter(storage_from_string(redis_url, socket_timeout=2, socket_connect_timeout=1))
-
-
-@cache
-def _own() -> FixedWindowRateLimiter:
-    return FixedWindowRateLimiter(MemoryStorage())
+def _rates(redis_url: str) -> Rates:
+    return Rates(redis_url)

@@ -58,7 +58,7 @@ class Confirm(MethodView):
 
 @auth.route("/forgot-password")
 class ForgotPassword(MethodView):
-    decorators = [*new_password_limits]
+    decorators = [*reversed(new_password_limits)]  # the last one is asked first
 
     @auth.doc(refusals=[429])
     @auth.arguments(ForgotPasswordSchema)
@@ -86,7 +86,7 @@ class ResetPassword(MethodView):
 
 @auth.route("/login")
 class Login(MethodView):
-    decorators = [*sign_in_limits]
+    decorators = [*reversed(sign_in_limits)]
 
     @auth.doc(refusals=[401, 429])
     @auth.arguments(LoginSchema)

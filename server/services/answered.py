@@ -22,6 +22,12 @@ KEEP = Statement("""
     INSERT INTO idempotency_keys (user_id, key, request_hash, status, headers, body)
     VALUES (:user_id, :key, :request_hash, :status, :headers, :body) ON CONFLICT DO NOTHING
 """)
+# A transaction that has written nothing, and locked no row, has no number yet.
+_KEEP_IF_NOTHING_WRITTEN = Statement("""
+    INSERT INTO idempotency_keys (user_id, key, request_hash, status, headers, body)
+    SELECT CAST(:user_id AS uuid), :key, :request_hash, :status, :headers, :body
+     WHERE pg_current_xact_id_if_assigned() IS NULL ON CONFLICT DO NOTHING
+""")
 
 
 def claim(key: str, *, user_id: UUID | None) -> Claim:
@@ -30,8 +36,19 @@ def claim(key: str, *, user_id: UUID | None) -> Claim:
 
 
 def keep(
-    key: str, *, user_id: UUID | None, request_hash: bytes, status: int, headers: dict[str, str], body: bytes
+    key: str,
+    *,
+    user_id: UUID | None,
+    request_hash: bytes,
+    status: int,
+    headers: dict[str, str],
+    body: bytes,
+    if_nothing_written: bool = False,
 ) -> bool:
-    """Remember an answer, in the transaction of its effect; False when the key has one by now."""
+    """Remember an answer, in the transaction of its effect; False when the key has one by now.
+
+    `if_nothing_written`: also False when this transaction wrote anything, which a refusal has to take back first.
+    """
     values = {"user_id": user_id, "key": key, "request_hash": request_hash, "status": status, "body": body}
-    return KEEP.count({**values, "headers": Jsonb(headers)}) == 1
+    statement = _KEEP_IF_NOTHING_WRITTEN if if_nothing_written else KEEP
+    return statement.count({**values, "headers": Jsonb(headers)}) == 1

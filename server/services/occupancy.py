@@ -99,7 +99,9 @@ def _appointment(row: Any) -> Appointment:
     values = {name: getattr(row, f"booked_{name}") for name in _COLUMNS}
     for name in ("during", "occupied"):
         values[name] = Range(values[name].lower, values[name].upper, bounds="[)")
-    return Appointment(**values)
+    visit = Appointment()
+    vars(visit).update(values)  # as if it was loaded: nothing has changed that anybody would have to remember
+    return visit
 
 
 def _told(booked: Appointment, letter: str | None) -> Appointment:

@@ -8,7 +8,7 @@ from flask_security import LoginForm, MailUtil, SQLAlchemyUserDatastore, current
 from flask_security.utils import validate_redirect_url
 from werkzeug.exceptions import UnsupportedMediaType
 
-from server.extensions import db, limiter, security
+from server.extensions import db, security
 from server.models import Role, User
 from server.services import audit, devices, outbox, transaction
 from server.services.transaction import atomic
@@ -65,19 +65,22 @@ def init_app(app: Flask) -> None:
     security.init_app(app, Datastore(db, User, Role), mail_util_cls=OutboxMail, login_form=SignInForm)
     # Nobody here asks Flask-Principal who it is, and it would look into the session for each request to know.
     security.principal.identity_loaders.clear()
-    for limit in sign_in_limits:
-        limited: Any = limit(app.view_functions["security.login"])
-        app.view_functions["security.login"] = limited
     app.before_request(_forms_only)
+    app.before_request(_limit_sign_in)
     user_logged_in.connect(_signed_in, app)
     user_logged_out.connect(_signed_out, app)
-    limiter.request_filter(lambda: request.endpoint == "security.login" and request.method != "POST")
 
 
 def _forms_only() -> None:
     # Flask-Security would read JSON here, and fail on a bare string.
     if request.blueprint == "security" and request.method == "POST" and request.is_json:
         raise UnsupportedMediaType("This page takes a form.")
+
+
+def _limit_sign_in() -> None:
+    if request.endpoint == "security.login" and request.method == "POST":
+        for limit in sign_in_limits:
+            limit.demand()
 
 
 def _signed_in(_app: Flask, user: User, **_: Any) -> None:

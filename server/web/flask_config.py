@@ -1,11 +1,14 @@
-"""Our settings in the words of Flask and its extensions."""
+"""Flask as it is needed here, and our settings in the words of it and its extensions."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import redis
+from flask import Flask
 
 from server.settings import Settings
+from server.utils.rates import Rates
 from server.web.caching import JsonOrNothing
 
 # The database answers or refuses within these; nobody waits for a lock for ever. A statement's plan is made once and
@@ -14,6 +17,13 @@ CONNECT_OPTIONS = (
     "-c statement_timeout=5000 -c lock_timeout=3000 -c idle_in_transaction_session_timeout=30000 -c timezone=UTC"
     " -c plan_cache_mode=force_generic_plan -c jit=off"
 )
+
+
+class Frontdesk(Flask):
+    """A Flask without asynchronous doors, which need not look for one behind each function that a request calls."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        return func
 
 
 def flask_config(settings: Settings) -> dict[str, Any]:
@@ -75,13 +85,8 @@ def _redis(settings: Settings) -> dict[str, Any]:
         "CACHE_REDIS_URL": settings.redis_url,
         "CACHE_KEY_PREFIX": "cache:",
         "CACHE_OPTIONS": timeouts,
+        "RATES": Rates(settings.redis_url) if settings.rate_limits else None,
         "CACHE_SERIALIZER": JsonOrNothing,  # never pickle: whoever could write into Redis could run code here
-        "RATELIMIT_ENABLED": settings.rate_limits,
-        "RATELIMIT_STORAGE_URI": settings.redis_url,
-        "RATELIMIT_STORAGE_OPTIONS": timeouts,
-        "RATELIMIT_KEY_PREFIX": "limit",
-        "RATELIMIT_STRATEGY": "fixed-window",
-        "RATELIMIT_IN_MEMORY_FALLBACK_ENABLED": True,
     }
 
 

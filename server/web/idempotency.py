@@ -7,12 +7,14 @@ from contextlib import suppress
 from typing import Any
 
 from flask import Response, current_app, make_response, request
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from server.errors import Conflict, DomainError, Invalid
 from server.services import answered
 from server.services.transaction import atomic, retried
 from server.utils.tokens import fingerprint
+from server.web import problems
 from server.web.identity import claim_of_guard, current_actor
 
 KEPT_HEADERS = ("Content-Type", "Location", "ETag")
@@ -58,8 +60,7 @@ def _answer(key: str, run: Callable[[], Response]) -> Response:
     try:
         return _first_or_again(key, request_hash, run)
     except (DomainError, HTTPException) as error:
-        status = error.status if isinstance(error, DomainError) else error.code or 500
-        if isinstance(error, StillRunning | KeyReused) or status in (401, 429) or status >= 500:
+        if not _is_remembered(error):
             raise
         response: Response = current_app.make_response(current_app.handle_user_exception(error))
         with suppress(_Overtaken), atomic():
@@ -68,6 +69,11 @@ def _answer(key: str, run: Callable[[], Response]) -> Response:
     except _Overtaken:
         pass
     return _first_or_again(key, request_hash, run)
+
+
+def _is_remembered(error: DomainError | HTTPException) -> bool:
+    status = error.status if isinstance(error, DomainError) else error.code or 500
+    return not (isinstance(error, StillRunning | KeyReused) or status in (401, 429) or status >= 500)
 
 
 class _Overtaken(Exception):
@@ -82,7 +88,10 @@ def _first_or_again(key: str, request_hash: bytes, run: Callable[[], Response]) 
         if not seen.is_ours:
             raise StillRunning("A request with this Idempotency-Key is still running. Try again in a moment.")
         if seen.request_hash is None:
-            response = run()
+            try:
+                response = run()
+            except DomainError as error:
+                return _refused_at_once(key, request_hash, error)
             _store(key, request_hash, response)
             return response
     if bytes(seen.request_hash) != request_hash:
@@ -92,7 +101,20 @@ def _first_or_again(key: str, request_hash: bytes, run: Callable[[], Response]) 
     return again
 
 
-def _store(key: str, request_hash: bytes, response: Response) -> None:
+def _refused_at_once(key: str, request_hash: bytes, error: DomainError) -> Response:
+    """Most refusals come before anything was written: they are remembered as if they were an effect.
+
+    Raises the error when there is something to take back first.
+    """
+    if _is_remembered(error):
+        response = problems.refusal(error)
+        with suppress(_Overtaken, SQLAlchemyError):  # whatever the database says to it: the error takes the long way
+            _store(key, request_hash, response, if_nothing_written=True)
+            return response
+    raise error
+
+
+def _store(key: str, request_hash: bytes, response: Response, *, if_nothing_written: bool = False) -> None:
     is_first = answered.keep(
         key,
         user_id=current_actor().user_id,
@@ -100,6 +122,7 @@ def _store(key: str, request_hash: bytes, response: Response) -> None:
         status=response.status_code,
         headers={name: response.headers[name] for name in KEPT_HEADERS if name in response.headers},
         body=response.get_data(),
+        if_nothing_written=if_nothing_written,
     )
     if not is_first:
         raise _Overtaken

@@ -1,14 +1,16 @@
 """Rate limits: how often, per account and per address. Counted in Redis, in memory while Redis is away."""
 
+import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import request
+from flask import current_app, request
+from limits import parse_many
+from werkzeug.exceptions import TooManyRequests
 
 from server.errors import DomainError
-from server.extensions import limiter
-from server.utils import clock
+from server.utils.rates import Rates
 from server.web.identity import current_actor
 from server.web.rest import read_json
 
@@ -33,25 +35,45 @@ def per_address() -> str:
     return f"ip:{request.remote_addr}"
 
 
-def seconds_to_wait() -> int:
-    """Until the limit that this request broke counts anew."""
-    broken = limiter.current_limit
-    return max(1, int(broken.reset_at - clock.now().timestamp())) if broken else 60
+class Limit:
+    """How often somebody may come to the doors that share it: a decorator of views."""
+
+    def __init__(self, most: str, *, scope: str, who: Callable[[], str]) -> None:
+        self.items, self.scope, self.who = parse_many(most), scope, who
+
+    def __call__(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(view)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            self.demand()
+            return view(*args, **kwargs)
+
+        return wrapper
+
+    def demand(self) -> None:
+        """Count this request. Raises TooManyRequests, which says for how long to wait."""
+        rates: Rates | None = current_app.config["RATES"]
+        if rates is None:
+            return
+        who = self.who()
+        for item in self.items:
+            if seconds := rates.count(item, "limit", who, self.scope):
+                raise TooManyRequests(retry_after=int(seconds))
 
 
+# In this order: guesses at an account that are refused use up nothing of what others at the same address have.
 sign_in_limits = [
-    limiter.shared_limit("10 per minute; 100 per hour", scope="sign-in-email", key_func=per_address_and_email),
-    limiter.shared_limit("120 per minute", scope="sign-in-address", key_func=per_address),
+    Limit("10 per minute; 100 per hour", scope="sign-in-email", who=per_address_and_email),
+    Limit("120 per minute", scope="sign-in-address", who=per_address),
 ]
 new_password_limits = [
-    limiter.shared_limit("5 per hour", scope="new-password-email", key_func=per_address_and_email),
-    limiter.shared_limit("60 per hour", scope="new-password", key_func=per_address),
+    Limit("5 per hour", scope="new-password-email", who=per_address_and_email),
+    Limit("60 per hour", scope="new-password", who=per_address),
 ]
-register_limit = limiter.shared_limit("60 per hour", scope="register", key_func=per_address)
-booking_limit = limiter.shared_limit("600 per minute", scope="booking", key_func=per_account)
-hold_limit = limiter.shared_limit("120 per minute", scope="hold", key_func=per_account)
-test_letter_limit = limiter.shared_limit("30 per hour", scope="test-letter", key_func=per_account)
-feed_limit = limiter.shared_limit("120 per minute", scope="calendar-feed", key_func=per_address)
-new_feed_limit = limiter.shared_limit("30 per hour", scope="new-calendar-feed", key_func=per_account)
-hook_limit = limiter.shared_limit("1200 per minute", scope="hook", key_func=per_address)
-bulk_limit = limiter.shared_limit("120 per hour", scope="bulk", key_func=per_account)
+register_limit = Limit("60 per hour", scope="register", who=per_address)
+booking_limit = Limit("600 per minute", scope="booking", who=per_account)
+hold_limit = Limit("120 per minute", scope="hold", who=per_account)
+test_letter_limit = Limit("30 per hour", scope="test-letter", who=per_account)
+feed_limit = Limit("120 per minute", scope="calendar-feed", who=per_address)
+new_feed_limit = Limit("30 per hour", scope="new-calendar-feed", who=per_account)
+hook_limit = Limit("1200 per minute", scope="hook", who=per_address)
+bulk_limit = Limit("120 per hour", scope="bulk", who=per_account)

@@ -5,7 +5,6 @@ import traceback
 from typing import Any
 
 from flask import Flask, Response, g, json, render_template, request
-from flask_limiter import RateLimitExceeded
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 from werkzeug.exceptions import HTTPException, SecurityError
@@ -14,7 +13,6 @@ from server.errors import DomainError
 from server.extensions import jwt
 from server.services.transaction import abandon, sqlstate
 from server.web import sentry
-from server.web.limits import seconds_to_wait
 from server.web.look import keep_plain
 
 log = logging.getLogger(__name__)
@@ -95,6 +93,11 @@ def answer(status: int, slug: str, title: str, detail: str, **members: Any) -> R
 
 def _domain_error(error: DomainError) -> Response:
     abandon()
+    return refusal(error)
+
+
+def refusal(error: DomainError) -> Response:
+    """The answer to a request that a rule forbids."""
     response = answer(error.status, error.slug, error.title, error.detail, **_jsonable(error.extra))
     if retry_after := getattr(error, "retry_after", None):
         response.headers["Retry-After"] = str(retry_after)
@@ -123,8 +126,6 @@ def _http_error(error: HTTPException) -> Response:
     for name, value in error.get_headers():
         if name.lower() in ("allow", "retry-after"):
             response.headers[name] = value
-    if isinstance(error, RateLimitExceeded):
-        response.headers["Retry-After"] = str(seconds_to_wait())
     return response
 
 

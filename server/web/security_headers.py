@@ -4,6 +4,14 @@ import secrets
 
 from flask import Flask, Response, current_app, g, request
 
+ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
 
 def init_app(app: Flask) -> None:
     app.before_request(_make_nonce)
@@ -20,22 +28,18 @@ def _set_headers(response: Response) -> Response:
     # Swagger UI and the previews of letters style themselves inline; nothing else does.
     inline = getattr(g, "inline_styles", False)
     style = "'self' 'unsafe-inline'" if inline else f"'self' 'nonce-{nonce}'"
-    headers = response.headers
-    headers.setdefault(
-        "Content-Security-Policy",
-        f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src {style}; img-src 'self' data:; "
-        "font-src 'self'; connect-src 'self'; form-action 'self'; frame-src 'self'; "
+    wanted = {
+        "Content-Security-Policy": f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src {style}; "
+        "img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; frame-src 'self'; "
         "frame-ancestors 'none'; base-uri 'none'",
-    )
-    headers.setdefault("X-Content-Type-Options", "nosniff")
-    headers.setdefault("Referrer-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-    headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-    headers.setdefault("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+        **ALWAYS,
+    }
     if request.is_secure:
-        headers.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+        wanted["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
     if request.path.startswith("/api") and current_app.config["FRONTDESK"].cors_origins:
         response.vary.add("Origin")  # a cache must not show one origin what was meant for another
     if not (request.endpoint or "").endswith("static"):
-        headers.setdefault("Cache-Control", "no-store")
+        wanted["Cache-Control"] = "no-store"
+    given = {name.lower() for name, _ in response.headers}  # asking for each by its name looks through all each time
+    response.headers.extend((name, value) for name, value in wanted.items() if name.lower() not in given)
     return response

@@ -65,7 +65,7 @@ def test_control_without_a_limit_nobody_waits(mail: Postman, five_letters: None)
 def test_two_workers_count_together(app: Flask, mail: Postman, set_up: Callable[..., None], five_letters: None) -> None:
     set_up(mail_per_domain_a_minute=2)
     assert send_due() == 4
-    domain_limit._shared.cache_clear()  # as another process, which has nothing in its memory
+    domain_limit._rates.cache_clear()  # as another process, which has nothing in its memory
     a_minute_later()
     assert send_due() == 0
 
@@ -75,10 +75,9 @@ def test_while_redis_is_away_each_worker_counts_for_itself(
 ) -> None:
     away = replace(app.config["FRONTDESK"], mail_per_domain_a_minute=2, redis_url="redis://127.0.0.1:1/0")
     monkeypatch.setitem(app.config, "FRONTDESK", away)
-    domain_limit._own.cache_clear()
+    domain_limit._rates.cache_clear()
     assert send_due() == 4
     assert (None, 0) in state()
-    domain_limit._own.cache_clear()
 
 
 def test_redis_gets_no_address_to_read(

@@ -1,14 +1,12 @@
 """What the tests of the REST door share."""
 
-from collections.abc import Iterator
-
 import pytest
 import redis
 from flask import Flask
 from flask_security import hash_password
 from passlib.context import CryptContext
 
-from server.extensions import limiter, security
+from server.extensions import security
 from tests import factories
 
 
@@ -21,15 +19,13 @@ def cheap_passwords(app: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def no_limits() -> Iterator[None]:
+def no_limits(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is refused for asking too often."""
-    limiter.enabled = False
-    yield
-    limiter.enabled = True
+    monkeypatch.setitem(app.config, "RATES", None)
 
 
 @pytest.fixture
-def redis_away(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def redis_away(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that is sent to Redis arrives."""
 
     def refuse(*_: object, **__: object) -> None:
@@ -37,5 +33,3 @@ def redis_away(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     for name in ("connect", "send_packed_command", "read_response"):
         monkeypatch.setattr(redis.connection.Connection, name, refuse)
-    yield
-    monkeypatch.undo()

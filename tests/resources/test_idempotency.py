@@ -5,11 +5,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 
 from server.extensions import db
-from server.models import Appointment, AuditEvent, IdempotencyKey
+from server.models import Appointment, AuditEvent, HealthcareService, IdempotencyKey
 from tests.cast import Cast
+from tests.counting import counted
 from tests.factories import create_appointment
 from tests.resources.asking import Api, wanted
 from tests.resources.test_contract import operations
@@ -83,6 +84,34 @@ def test_A4_a_refused_time_that_became_free_needs_a_new_key(api_client: Api, cas
     api_client(cast.bea).post(f"{taken}/cancel")
     assert ana.post("/appointments", wanted(cast), headers=KEY).status_code == 409
     assert ana.post("/appointments", wanted(cast), headers={"Idempotency-Key": "another"}).status_code == 201
+
+
+@pytest.mark.real_commits
+def test_A4_a_refusal_before_anything_was_written_is_remembered_at_once(api_client: Api, cast: Cast) -> None:
+    """Who asks, what the rules say, other times, the answer to remember: in one transaction, and nothing twice."""
+    api_client(cast.bea).post("/appointments", wanted(cast))
+    ana = api_client(cast.ana)
+    with counted() as statements:
+        first = ana.post("/appointments", wanted(cast), headers=KEY)
+    assert (first.status_code, first.json["type"], len(first.json["alternatives"])) == (409, "slot-taken", 3)
+    assert len(statements) <= 4, "\n".join(statements)
+    same(first, ana.post("/appointments", wanted(cast), headers=KEY))
+
+
+@pytest.mark.real_commits
+def test_A4_what_was_written_before_a_refusal_is_taken_back_and_the_refusal_remembered(
+    api_client: Api, cast: Cast
+) -> None:
+    """The hold is given up before the rules are asked: who is refused still has it."""
+    ana = api_client(cast.ana)
+    hold = ana.post("/holds", wanted(cast)).json["id"]
+    db.session.execute(update(HealthcareService).values(is_active=False))
+    db.session.commit()
+    body = wanted(cast, hold_id=hold)
+    first = ana.post("/appointments", body, headers=KEY)
+    assert (first.status_code, count(Appointment)) == (404, 1)
+    same(first, ana.post("/appointments", body, headers=KEY))
+    assert count(Appointment) == 1
 
 
 def test_A4_a_key_is_its_owners(api_client: Api, cast: Cast) -> None:

@@ -45,6 +45,11 @@ def test_H2_one_address_cannot_try_everybody(app: Flask, cast: Cast) -> None:
     assert guess(app, "nobody@example.com", ip="192.0.2.2").status_code == 401
 
 
+def test_H2_refused_guesses_at_one_account_leave_the_address_to_others(app: Flask, cast: Cast) -> None:
+    assert [guess(app).status_code for _ in range(130)] == [401] * 10 + [429] * 120
+    assert guess(app, "bea@example.com").status_code == 401
+
+
 @pytest.mark.parametrize("email", [None, 7, ["ana@example.com"], {"a": 1}, "\ud800", "x" * 100_000])
 def test_nonsense_instead_of_an_address_is_counted_and_refused(app: Flask, context: None, email: Any) -> None:
     assert [guess(app, email).status_code for _ in range(11)] == [422] * 10 + [429]
