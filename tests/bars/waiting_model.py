@@ -149,7 +149,7 @@ class WaitingModel(Model):
             return WrongState
         if later and later.start <= offer.start:
             return OfferOver
-        is_away = any(shut.covers(hold) and not shut.external for shut in self.closures.values())
+        is_away = any(shut.covers(hold) for shut in self.closures.values())
         if is_away and not hold.session:
             return OfferOver
         want = replace(hold, patient=entry.patient)
