@@ -1,6 +1,6 @@
 """The schema's front door: every table, by name."""
 
-from server.tables.audit import AuditEvent
+from server.tables.audit import AuditEvent, AuditSeal
 from server.tables.background import BulkChunk, BulkJob, BulkRow, ClockLead, JobRun
 from server.tables.booking import (
     OCCUPIES,
@@ -26,6 +26,7 @@ __all__ = [
     "Appointment",
     "AppointmentSeries",
     "AuditEvent",
+    "AuditSeal",
     "BulkChunk",
     "BulkJob",
     "BulkRow",
