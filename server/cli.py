@@ -222,6 +222,72 @@ def job(settings: Settings, name: str | None) -> None:
         click.echo(f"{name}: {runs.carry_out(BY_NAME[name])}")
 
 
+@main.group()
+def audit() -> None:
+    """What is on record: whether it is as it was sealed, and who may touch it."""
+
+
+@audit.command()
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The ledger of seals.  [default: AUDIT_FOLDER]",
+)
+@click.option(
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    metavar="HEX",
+    help="A key to trust instead of this server's own; for the time before a change of keys give both.",
+)
+@with_settings
+def verify(settings: Settings, folder: Path | None, public_keys: tuple[str, ...]) -> None:
+    """Read every event on record; the first that was changed, added or removed is named, and the exit status is 1."""
+    from server.app import create_app
+    from server.services import audit_check, audit_ledger, sealing
+    from server.utils.signing import public_half
+
+    try:
+        trusted = {bytes.fromhex(key) for key in public_keys} or {public_half(sealing.key_of(settings))}
+    except ValueError as problem:
+        raise click.ClickException("A public key is 64 hexadecimal digits.") from problem
+    folder = folder or (Path(settings.audit_folder) if settings.audit_folder else None)
+    if folder is None:
+        click.echo(
+            "Without a ledger (AUDIT_FOLDER or --folder) nobody can tell whether the newest seals were cut off.",
+            err=True,
+        )
+    with create_app(settings).app_context():
+        verdict = audit_check.verify(audit_ledger.read(folder) if folder else (), trusted=frozenset(trusted))
+    if verdict.wrong is not None:
+        click.echo(f"WRONG {verdict.wrong}")
+        sys.exit(1)
+    click.echo(f"ok    {verdict.events} events under {verdict.seals} seals are as they were sealed.")
+    click.echo(f"      {verdict.unsealed} events wait to be sealed.")
+
+
+@audit.command()
+@with_settings
+def key(settings: Settings) -> None:
+    """Print the public half of the key that signs. Keep it elsewhere: with it anybody can verify."""
+    from server.services import sealing
+    from server.utils.signing import public_half
+
+    click.echo(public_half(sealing.key_of(settings)).hex())
+
+
+@audit.command()
+@click.argument("role")
+@with_settings
+def grants(settings: Settings, role: str) -> None:
+    """Print SQL that gives ROLE what the server needs, and on the audit nothing but to read and to add."""
+    from server.app import create_app
+    from server.jobs.schema import grants_for
+
+    create_app(settings)
+    click.echo(grants_for(role))
+
+
 def _check_servers(settings: Settings, *, redis: bool = True) -> None:
     from server.jobs.doctor import check_database, check_redis
 

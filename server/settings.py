@@ -19,6 +19,7 @@ SECRETS = {
     "sms_token",
     "dkim_key",
     "sentry_dsn",
+    "audit_key",
 }
 
 
@@ -63,6 +64,8 @@ class Settings:
     sms_sender: str = ""
     rate_limits: bool = True
     allow_private_urls: bool = False
+    audit_key: str = ""
+    audit_folder: str = ""
     sentry_dsn: str = ""
     log_level: str = "INFO"
     demo: bool = False
@@ -158,6 +161,13 @@ def _wrong(values: Mapping[str, Any]) -> list[str]:
         found.append("DKIM_SELECTOR is not set: it names the key that DKIM_KEY belongs to.")
     if values.get("mail_per_domain_a_minute", 0) < 0:
         found.append("MAIL_PER_DOMAIN_A_MINUTE must be 0 (off) or more.")
+    if values.get("audit_key"):
+        from server.utils.signing import read_key
+
+        try:
+            read_key(values["audit_key"])
+        except ValueError as problem:
+            found.append(f"AUDIT_KEY: {problem}")
     if "*" in values.get("cors_origins", ()):
         found.append("CORS_ORIGINS names each origin; * is not accepted.")
     return found
