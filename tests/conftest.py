@@ -22,6 +22,7 @@ from server.settings import Settings, load
 from tests import cast as people
 from tests.cast import Cast, Person
 from tests.clients import ApiClient, PageClient
+from tests.on_record import Witness
 from tests.running import LiveServer, start_live_server
 
 # Sessions join the test's outer transaction: a commit inside releases a savepoint, and callbacks run for real.
@@ -85,9 +86,20 @@ def app(settings: Settings) -> Iterator[Flask]:
     with app.app_context(), db.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM reminder_rules")  # a test that is about reminders makes its own
         connection.exec_driver_sql("CREATE TABLE settings_as_migrated AS TABLE clinic_settings")
+    app.extensions["witness"] = Witness(app)
     yield app
     with app.app_context():
         db.engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_on_record(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No door answers without the event that tests/on_record.py promises, in any test."""
+    yield
+    if "app" in request.fixturenames:
+        missed = request.getfixturevalue("app").extensions["witness"].missed
+        said, missed[:] = list(missed), []
+        assert not said, said
 
 
 @pytest.fixture(autouse=True)
