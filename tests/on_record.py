@@ -199,6 +199,13 @@ RECORDED: dict[str, set[str]] = {
     "PUT set_up.RuleByService": {"rule.changed"},
     "DELETE set_up.RuleByService": {"rule.deleted"},
     "PATCH set_up.Settings": {"settings.changed"},
+    # What is on record, and who read it
+    "GET audit.show_audit": {"audit.searched"},
+    "POST audit.find_people": {"audit.searched"},  # with a name: patients.searched, too
+    "GET audit.download_audit": {"audit.searched"},
+    "GET audit_events.AuditEvents": {"audit.searched"},
+    "GET audit_events.AccessLog": {"access-log.read"},
+    "GET patient_account.show_access": {"access-log.read"},
     # Imports, exports, jobs
     "POST exports.Exports": {"export-{kind}.asked"},
     "POST imports.Imports": {"import-{kind}.asked"},

@@ -30,7 +30,7 @@ def read_own(*, actor: Actor) -> list[dict[str, Any]]:
         return _listed(_patients_of(actor).add_cte(insert(AuditEvent).values(event).cte("audited")), actor)
 
 
-def _patients_of(actor: Actor) -> Select[Any]:
+def _patients_of(actor: Actor) -> Select[Patient, str]:
     return (
         select(Patient, RelatedPerson.relationship_name)
         .outerjoin(RelatedPerson, (RelatedPerson.patient_id == Patient.id) & (RelatedPerson.user_id == actor.user_id))
@@ -39,7 +39,7 @@ def _patients_of(actor: Actor) -> Select[Any]:
     )
 
 
-def _listed(query: Select[Any], actor: Actor) -> list[dict[str, Any]]:
+def _listed(query: Select[Patient, str], actor: Actor) -> list[dict[str, Any]]:
     rows = db.session.execute(query)
     listed = [
         {
