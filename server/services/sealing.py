@@ -23,7 +23,6 @@ from server.utils.signing import derive_key, public_half, read_key
 BATCH = 10_000  # events under one seal, unless one transaction wrote more
 ID, PRINT = 16, 16  # bytes
 NO_HEAD = bytes(32)
-_LOCK = 7_309_874_113  # one sealer at a time
 
 # An event as what is hashed: JSON that PostgreSQL writes, because its text is the same on every machine and in one
 # string, and reading a million rows is a matter of seconds.
@@ -31,6 +30,7 @@ CANONICAL = """json_build_array(id, (extract(epoch FROM created_at) * 1000000)::
                                 role, patient_id, object_type, object_id, ip, request_id)::text"""
 # Whatever a transaction below this number wrote is there to be read: it has ended, and none below it can begin.
 HORIZON = text("SELECT audit_xid(pg_snapshot_xmin(pg_current_snapshot()))")
+_TAKE_TURNS = text("SELECT pg_try_advisory_xact_lock(hashtextextended('seal the audit', 0))")
 _CUT = text("SELECT xid FROM audit_events WHERE xid >= :start AND xid < :stop ORDER BY xid OFFSET :batch LIMIT 1")
 _BATCH = text(f"""
     SELECT id, {CANONICAL} AS canonical FROM audit_events WHERE xid >= :start AND xid < :stop ORDER BY xid, id
@@ -130,7 +130,8 @@ def keep_counting() -> bool:
 
 def _seal_next(key: Ed25519PrivateKey) -> int:
     with atomic():
-        db.session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        if not db.session.scalar(_TAKE_TURNS):
+            return 0  # somebody else is at it
         last = db.session.execute(
             select(AuditSeal.no, AuditSeal.up_to, AuditSeal.head).order_by(AuditSeal.no.desc()).limit(1)
         ).one_or_none()
