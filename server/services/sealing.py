@@ -132,6 +132,7 @@ def _seal_next(key: Ed25519PrivateKey) -> int:
     with atomic():
         if not db.session.scalar(_TAKE_TURNS):
             return 0  # somebody else is at it
+        db.session.execute(text("SET LOCAL statement_timeout = '10min'"))  # the first time there may be years to seal
         last = db.session.execute(
             select(AuditSeal.no, AuditSeal.up_to, AuditSeal.head).order_by(AuditSeal.no.desc()).limit(1)
         ).one_or_none()
