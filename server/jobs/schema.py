@@ -13,7 +13,7 @@ from server.services.transaction import sqlstate
 log = logging.getLogger(__name__)
 
 # Only ever added to: the database refuses the rest to everybody (migration 0010).
-KEPT_TABLES = {"audit_events", "audit_seals"}
+KEPT_TABLES = {"audit_archives", "audit_events", "audit_seals"}
 
 MISSING_EXTENSION = """PostgreSQL's btree_gist is not there yet, and this account may not create it.
 Run this once as a superuser, in the database of DATABASE_URL:

@@ -1,16 +1,18 @@
 """Whether the audit is as it was sealed: the first event that was changed, added or removed, by name."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Any
+from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from server.extensions import db
-from server.services import sealing
+from server.models import AuditArchive
+from server.services import audit_files, sealing
+from server.services.audit_files import Event
 from server.services.sealing import CANONICAL, ID, NO_HEAD, PRINT, Seal, print_of
 from server.services.transaction import atomic
 
@@ -36,17 +38,22 @@ def verify(
     ledger: Iterable[Seal] = (),
     *,
     trusted: frozenset[bytes],
-    tell: Callable[[int], None] = lambda _events: None,
+    archive: Path | None = None,
 ) -> Verdict:
     """Compare every sealed event with its print. `ledger`: the seals from outside; `trusted`: public keys.
 
-    `tell` hears now and then how many events were read.
+    With an `archive` the events of that file are compared, instead of those in the database.
     """
     with atomic():
         # One long statement that sorts everything, and not a request that somebody waits for.
         db.session.execute(text("SET LOCAL work_mem = '64MB'; SET LOCAL statement_timeout = 0"))
         seals, wrong = _chained(ledger, trusted)  # before the events, so that none of its seals is newer than them
-        events, first = _compare(seals, tell)
+        gone = archived_up_to(trusted)
+        if archive is None:
+            events, first = _compare(seals, gone, _in_the_table(seals))
+        else:
+            covered, rows = audit_files.read(archive)
+            events, first = _compare(seals[: covered[1]], covered[0] - 1, rows)
         if wrong or first:
             return Verdict(" ".join(filter(None, (wrong, first))), events, len(seals))
         up_to = seals[-1].up_to if seals else 0
@@ -90,23 +97,37 @@ def _readable(ledger: Iterable[Seal]) -> tuple[list[Seal], str | None]:
     return found, None
 
 
-def _compare(seals: list[Seal], tell: Callable[[int], None]) -> tuple[int, str | None]:
-    """How many events are as they were sealed, and what is wrong with the first that is not."""
+def archived_up_to(trusted: frozenset[bytes]) -> int:
+    """The last seal whose events somebody with a trusted key moved into a file; 0: none."""
+    archives = db.session.scalars(select(AuditArchive).order_by(AuditArchive.seal_no))
+    return max((each.seal_no for each in archives if audit_files.is_signed(each, trusted)), default=0)
+
+
+def _in_the_table(seals: list[Seal]) -> Iterator[Event]:
     if not seals:
-        return 0, None
+        return
     result = db.session.execute(_SEALED, {"up_to": seals[-1].up_to}, execution_options={"yield_per": 5000})
     with closing(result):
-        rows: Iterator[Any] = iter(result)
-        read, row = 0, next(rows, None)
-        for seal in seals:
+        yield from (Event(row.id, row.xid, row.canonical) for row in result)
+
+
+def _compare(seals: list[Seal], gone: int, events: Iterator[Event]) -> tuple[int, str | None]:
+    """How many events are as they were sealed, and what is wrong with the first that is not.
+
+    `gone`: so many of the first seals have no events here any more.
+    """
+    with closing(events):  # type: ignore[type-var]
+        read, event = 0, next(events, None)
+        for seal in seals[gone:]:
             found: list[tuple[UUID, bytes]] = []
-            while row is not None and row.xid < seal.up_to:
-                found.append((row.id, print_of(row.canonical)))
-                row = next(rows, None)
+            while event is not None and event.xid < seal.up_to:
+                found.append((event.id, print_of(event.canonical)))
+                event = next(events, None)
             if b"".join(event_id.bytes + print_ for event_id, print_ in found) != seal.prints:
                 return read, _difference(seal, found)
             read += len(found)
-            tell(read)
+        if event is not None:
+            return read, f"Event {_named(event.id)} was added to what is archived."
     return read, None
 
 

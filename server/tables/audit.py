@@ -46,6 +46,19 @@ class AuditEvent(Base):
     xid: Mapped[int] = mapped_column(BigInteger, server_default=text("audit_xid(pg_current_xact_id())"))
 
 
+class AuditArchive(Base):
+    """The events under the seals up to this one are in a file by now, and gone from the table; signed like a seal."""
+
+    __tablename__ = "audit_archives"
+
+    seal_no: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    made_at: Mapped[Made]
+    events: Mapped[int]
+    sha256: Mapped[bytes] = mapped_column(LargeBinary)
+    public_key: Mapped[bytes] = mapped_column(LargeBinary)
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class AuditSeal(Base):
     """A batch of events under one signature: every event with an `xid` from the last seal's `up_to` to this one's.
 

@@ -30,6 +30,7 @@ WORDS = {
     "appointment.start": "began a visit",
     "appointment.undo": "took a step back",
     "appointments.listed": "looked at a list of visits",
+    "audit.archived": "moved old events into a file",
     "audit.searched": "searched what is on record",
     "availability.explained": "asked why a time is not free",
     "calendar-feed.created": "made a calendar address",

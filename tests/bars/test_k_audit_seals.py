@@ -1,9 +1,11 @@
 """K3, K4: what is on record can be neither changed nor lost without being noticed, and the server cannot even try."""
 
+import gzip
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -11,13 +13,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from server.errors import Conflict
 from server.extensions import db
 from server.jobs.schema import grants_for
 from server.models import AuditSeal
-from server.services import audit, audit_check, audit_ledger, sealing
+from server.services import audit, audit_archive, audit_check, audit_ledger, sealing
 from server.services.access import SYSTEM, Actor
 from server.services.sealing import NO_HEAD, Seal, head_of
 from server.services.transaction import atomic
+from server.utils import clock
 from server.utils.signing import derive_key, public_half
 from server.utils.tokens import new_id
 
@@ -262,11 +266,11 @@ def test_K3_the_ledger_tells_nothing_of_anybody(sealed: list[UUID], folder: Path
     assert ANA.bytes not in everything
 
 
-@pytest.mark.parametrize("table", ["audit_events", "audit_seals"])
+@pytest.mark.parametrize("table", ["audit_events", "audit_seals", "audit_archives"])
 @pytest.mark.parametrize("deed", ["UPDATE {} SET {}", "DELETE FROM {}", "TRUNCATE {}"])
 def test_K4_the_database_refuses_to_change_what_is_on_record(sealed: list[UUID], table: str, deed: str) -> None:
     """Also for the owner of the tables, and a superuser, who would have to say so."""
-    column = "id = id" if table == "audit_events" else "no = no"
+    column = {"audit_events": "id = id", "audit_seals": "no = no", "audit_archives": "seal_no = seal_no"}[table]
     statement = deed.format(table, column)
     with pytest.raises(DBAPIError, match="only ever added"), atomic():
         db.session.execute(text(statement))
@@ -310,3 +314,51 @@ def test_K4_the_servers_own_role_may_add_and_read_and_nothing_else(sealed: list[
             connection.exec_driver_sql(f"DROP OWNED BY {role}")
             connection.exec_driver_sql(f"DROP ROLE {role}")
             connection.exec_driver_sql("DROP TABLE IF EXISTS apscheduler_jobs")
+
+
+def test_K3_what_is_archived_is_gone_from_the_table_and_verified_in_its_file(
+    sealed: list[UUID], folder: Path, tmp_path: Path
+) -> None:
+    file, third = tmp_path / "old.jsonl.gz", sealing.read_seals()[2]
+    moved = audit_archive.archive(file, before=third.sealed_at, key=KEY, ledger=audit_ledger.read(folder))
+    assert moved == 80
+    kept = [row for (row,) in db.session.execute(text("SELECT id FROM audit_events ORDER BY xid, id"))]
+    assert kept[:-1] == sealed[80:], "and one event that says so"
+    found = verdict(folder)
+    assert (found.wrong, found.events, found.unsealed) == (None, 120, 1)
+    of_file = audit_check.verify(audit_ledger.read(folder), trusted=TRUSTED, archive=file)
+    assert (of_file.wrong, of_file.events) == (None, 80)
+    with pytest.raises(Conflict, match="archived already"):
+        audit_archive.archive(tmp_path / "again.gz", before=third.sealed_at, key=KEY)
+    # Deleting more than what somebody signed for, or signing with another key, is found.
+    assert str(sealed[80]) in (found_after(delete(sealed[80]), folder) or "")
+    assert str(sealed[0]) in (found_after(forge_archive, folder) or "")
+    assert "added" in (found_after(lambda: put_back(sealed[0]), folder) or "")
+    # A file that somebody changed is not as it was sealed.
+    lines = gzip.decompress(file.read_bytes()).replace(b"front-desk", b"front-door", 1)
+    file.write_bytes(gzip.compress(lines))
+    said = audit_check.verify(audit_ledger.read(folder), trusted=TRUSTED, archive=file).wrong
+    assert said is not None
+    assert str(sealed[0]) in said
+
+
+def test_K3_nothing_is_archived_while_something_is_wrong(sealed: list[UUID], folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "old.jsonl.gz"
+    with undone():
+        delete(sealed[3])()
+        with pytest.raises(Conflict, match=str(sealed[3])):
+            audit_archive.archive(file, before=clock.now() + timedelta(days=1), key=KEY)
+    assert not file.exists()
+
+
+def delete(event_id: UUID) -> Callable[[], None]:
+    return lambda: as_superuser("DELETE FROM audit_events WHERE id = :id", id=event_id)
+
+
+def forge_archive() -> None:
+    """The signature of the clinic's key under another statement."""
+    as_superuser("UPDATE audit_archives SET events = events + 1")
+
+
+def put_back(event_id: UUID) -> None:
+    as_superuser("INSERT INTO audit_events (id, action, xid) VALUES (:id, 'appointment.read', 5)", id=event_id)
