@@ -294,9 +294,7 @@ def archive_events(settings: Settings, file: Path, before: datetime) -> None:
             )
         except (DomainError, OSError) as problem:
             raise click.ClickException(str(problem)) from problem
-    click.echo(
-        f"{events} events are in {file}, and no longer in the database. Keep it where nobody can change it."
-    )
+    click.echo(f"{events} events are in {file}, and no longer in the database. Keep it where nobody can change it.")
 
 
 @audit.command()

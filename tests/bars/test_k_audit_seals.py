@@ -1,7 +1,10 @@
 """K3, K4: what is on record can be neither changed nor lost without being noticed, and the server cannot even try."""
 
 import gzip
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -10,6 +13,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -21,6 +25,7 @@ from server.services import audit, audit_archive, audit_check, audit_ledger, sea
 from server.services.access import SYSTEM, Actor
 from server.services.sealing import NO_HEAD, Seal, head_of
 from server.services.transaction import atomic
+from server.settings import Settings
 from server.utils import clock
 from server.utils.signing import derive_key, public_half
 from server.utils.tokens import new_id
@@ -264,6 +269,37 @@ def test_K3_the_ledger_tells_nothing_of_anybody(sealed: list[UUID], folder: Path
     for told in (str(ANA), str(DANA), "203.0.113.9", "appointment"):
         assert told.encode() not in everything
     assert ANA.bytes not in everything
+
+
+def test_K3_the_command_says_so_and_its_exit_status_too(
+    sealed: list[UUID], folder: Path, tmp_path: Path, settings: Settings
+) -> None:
+    pem = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "audit.pem").write_bytes(pem)
+    env = {
+        **os.environ,
+        **{
+            name: getattr(settings, name.lower())
+            for name in ("SECRET_KEY", "JWT_SECRET_KEY", "DATABASE_URL", "REDIS_URL")
+        },
+        "AUDIT_KEY_FILE": str(tmp_path / "audit.pem"),
+        "AUDIT_FOLDER": str(folder),
+    }
+
+    def verify(*more: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "server", "audit", "verify", *more]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout
+
+    code, said = verify()
+    assert (code, said.splitlines()[0]) == (0, "ok    200 events are as they were sealed. There are 5 seals.")
+    code, said = verify("--public-key", "ab" * 32)
+    assert (code, "not signed by a key that is trusted" in said) == (1, True)
+    with db.engine.begin() as connection:
+        connection.execute(text("SET LOCAL session_replication_role = replica"))
+        connection.execute(text("UPDATE audit_events SET ip = '198.51.100.1' WHERE id = :id"), {"id": sealed[77]})
+    code, said = verify()
+    assert (code, said.startswith(f"WRONG Event {sealed[77]} (appointment.read")) == (1, True)
 
 
 @pytest.mark.parametrize("table", ["audit_events", "audit_seals", "audit_archives"])
