@@ -115,6 +115,14 @@ def test_K1_a_refusal_is_on_record_once(
     assert event.object_id == (visit.id if "visit" in path else cast.ana.patient_id if "ana" in path else None)
 
 
+def test_K1_a_refusal_that_a_key_remembers_is_on_record_once(api_client: Api, cast: Cast) -> None:
+    visit, bea = book(cast), api_client(cast.bea)
+    for again in (False, True):
+        answer = bea.post(f"/appointments/{visit.id}/cancel", {}, headers={**FROM, "Idempotency-Key": "the-same"})
+        assert (answer.status_code, "Idempotent-Replayed" in answer.headers) == (404, again)
+    assert [(event.action, event.object_id) for event in of_request()] == [("request.refused", visit.id)]
+
+
 def test_K1_refusals_on_pages_and_of_forged_tokens_are_on_record(
     app: Flask, api_client: Api, page_client: Pages, cast: Cast
 ) -> None:
