@@ -3,7 +3,7 @@
 from flask import Flask
 
 from server import models  # noqa: F401 - every table is known before anything asks for one
-from server.admin.admin_routes import admin
+from server.admin.admin_routes import admin, audit
 from server.extensions import api, bootstrap, cache, cors, csrf, db, jwt, mail, migrate
 from server.jobs import wake
 from server.patient.patient_routes import patient, patient_account
@@ -46,6 +46,7 @@ def create_app(settings: Settings) -> Flask:
     app.register_blueprint(patient)
     app.register_blueprint(patient_account)
     app.register_blueprint(admin)
+    app.register_blueprint(audit)
     app.register_blueprint(api_docs)
     app.register_blueprint(hooks)
     for blueprint in api_blueprints:

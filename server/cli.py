@@ -2,6 +2,7 @@
 
 import os
 import sys
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,102 @@ def job(settings: Settings, name: str | None) -> None:
         sys.exit(0 if name is None else 2)
     with create_app(settings).app_context():
         click.echo(f"{name}: {runs.carry_out(BY_NAME[name])}")
+
+
+@main.group()
+def audit() -> None:
+    """What is on record: whether it is as it was sealed, and who may touch it."""
+
+
+@audit.command()
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The ledger of seals.  [default: AUDIT_FOLDER]",
+)
+@click.option(
+    "--public-key",
+    "public_keys",
+    multiple=True,
+    metavar="HEX",
+    help="A key to trust instead of this server's own; for the time before a change of keys give both.",
+)
+@click.option(
+    "--archive",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Read the events of a file that `audit archive` wrote, instead of those in the database.",
+)
+@with_settings
+def verify(settings: Settings, folder: Path | None, public_keys: tuple[str, ...], archive: Path | None) -> None:
+    """Read every event on record; the first that was changed, added or removed is named, and the exit status is 1."""
+    from server.app import create_app
+    from server.services import audit_check, audit_ledger, sealing
+    from server.utils.signing import public_half
+
+    try:
+        trusted = {bytes.fromhex(key) for key in public_keys} or {public_half(sealing.key_of(settings))}
+    except ValueError as problem:
+        raise click.ClickException("A public key is 64 hexadecimal digits.") from problem
+    folder = folder or (Path(settings.audit_folder) if settings.audit_folder else None)
+    if folder is None:
+        click.echo(
+            "Without a ledger (AUDIT_FOLDER or --folder) nobody can tell whether the newest seals were cut off.",
+            err=True,
+        )
+    with create_app(settings).app_context():
+        seals = audit_ledger.read(folder) if folder else ()
+        verdict = audit_check.verify(seals, trusted=frozenset(trusted), archive=archive)
+    if verdict.wrong is not None:
+        click.echo(f"WRONG {verdict.wrong}")
+        sys.exit(1)
+    click.echo(f"ok    {verdict.events} events are as they were sealed. There are {verdict.seals} seals.")
+    click.echo(f"      {verdict.unsealed} events wait to be sealed.")
+
+
+@audit.command("archive")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--before", required=True, type=click.DateTime(["%Y-%m-%d"]), help="Events sealed before this day (UTC).")
+@with_settings
+def archive_events(settings: Settings, file: Path, before: datetime) -> None:
+    """Move old events into FILE (JSON lines, gzip), after verifying all; for the owner of the tables."""
+    from server.app import create_app
+    from server.errors import DomainError
+    from server.services import audit_archive, audit_ledger, sealing
+
+    folder = Path(settings.audit_folder) if settings.audit_folder else None
+    with create_app(settings).app_context():
+        try:
+            events = audit_archive.archive(
+                file,
+                before=before.replace(tzinfo=UTC),
+                key=sealing.key_of(settings),
+                ledger=audit_ledger.read(folder) if folder else (),
+            )
+        except (DomainError, OSError) as problem:
+            raise click.ClickException(str(problem)) from problem
+    click.echo(f"{events} events are in {file}, and no longer in the database. Keep it where nobody can change it.")
+
+
+@audit.command()
+@with_settings
+def key(settings: Settings) -> None:
+    """Print the public half of the key that signs. Keep it elsewhere: with it anybody can verify."""
+    from server.services import sealing
+    from server.utils.signing import public_half
+
+    click.echo(public_half(sealing.key_of(settings)).hex())
+
+
+@audit.command()
+@click.argument("role")
+@with_settings
+def grants(settings: Settings, role: str) -> None:
+    """Print SQL that gives ROLE what the server needs, and on the audit nothing but to read and to add."""
+    from server.app import create_app
+    from server.jobs.schema import grants_for
+
+    create_app(settings)
+    click.echo(grants_for(role))
 
 
 def _check_servers(settings: Settings, *, redis: bool = True) -> None:

@@ -1,6 +1,6 @@
 """The schema's front door: every table, by name."""
 
-from server.tables.audit import AuditEvent
+from server.tables.audit import AuditArchive, AuditEvent, AuditSeal
 from server.tables.background import BulkChunk, BulkJob, BulkRow, ClockLead, JobRun
 from server.tables.booking import (
     OCCUPIES,
@@ -25,7 +25,9 @@ __all__ = [
     "SAME_PHONE",
     "Appointment",
     "AppointmentSeries",
+    "AuditArchive",
     "AuditEvent",
+    "AuditSeal",
     "BulkChunk",
     "BulkJob",
     "BulkRow",

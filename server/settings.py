@@ -20,6 +20,7 @@ SECRETS = {
     "dkim_key",
     "webhook_secret",
     "sentry_dsn",
+    "audit_key",
 }
 
 
@@ -67,6 +68,8 @@ class Settings:
     heartbeat_url: str = ""
     rate_limits: bool = True
     allow_private_urls: bool = False
+    audit_key: str = ""
+    audit_folder: str = ""
     sentry_dsn: str = ""
     log_level: str = "INFO"
     demo: bool = False
@@ -164,6 +167,13 @@ def _wrong(values: Mapping[str, Any]) -> list[str]:
         found.append("MAIL_PER_DOMAIN_A_MINUTE must be 0 (off) or more.")
     if values.get("webhook_url") and len(values.get("webhook_secret", "")) < 32:
         found.append("WEBHOOK_SECRET is needed with WEBHOOK_URL: 32 characters or more.")
+    if values.get("audit_key"):
+        from server.utils.signing import read_key
+
+        try:
+            read_key(values["audit_key"])
+        except ValueError as problem:
+            found.append(f"AUDIT_KEY: {problem}")
     if "*" in values.get("cors_origins", ()):
         found.append("CORS_ORIGINS names each origin; * is not accepted.")
     return found

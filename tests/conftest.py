@@ -23,6 +23,7 @@ from server.utils.rates import Rates
 from tests import cast as people
 from tests.cast import Cast, Person
 from tests.clients import ApiClient, PageClient
+from tests.on_record import Witness
 from tests.running import LiveServer, start_live_server
 
 # Sessions join the test's outer transaction: a commit inside releases a savepoint, and callbacks run for real.
@@ -93,9 +94,20 @@ def app(settings: Settings) -> Iterator[Flask]:
     with app.app_context(), db.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM reminder_rules")  # a test that is about reminders makes its own
         connection.exec_driver_sql("CREATE TABLE settings_as_migrated AS TABLE clinic_settings")
+    app.extensions["witness"] = Witness(app)
     yield app
     with app.app_context():
         db.engine.dispose()
+
+
+@pytest.fixture(autouse=True)
+def _everything_is_on_record(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No door answers without the event that tests/on_record.py promises, in any test."""
+    yield
+    if "app" in request.fixturenames:
+        missed = request.getfixturevalue("app").extensions["witness"].missed
+        said, missed[:] = list(missed), []
+        assert not said, said
 
 
 @pytest.fixture(autouse=True)
@@ -134,6 +146,8 @@ def context(app: Flask, request: pytest.FixtureRequest) -> Iterator[None]:
 def _empty_tables() -> None:
     tables = [table.name for table in db.metadata.sorted_tables if table.name != "roles"]
     with db.engine.begin() as connection:
+        # What is on record is kept, but here.
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(f"TRUNCATE {', '.join(tables)} CASCADE")
         connection.exec_driver_sql("INSERT INTO clinic_settings TABLE settings_as_migrated")
 

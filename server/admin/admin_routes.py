@@ -5,6 +5,7 @@ from flask import Blueprint
 from server.admin import (
     appearance_pages,
     appointment_pages,
+    audit_pages,
     booking_pages,
     calendar_pages,
     day_pages,
@@ -22,10 +23,16 @@ from server.admin import (
     timetable_pages,
     waitlist_pages,
 )
-from server.web.guards import guard, staff_on_pages
+from server.web.guards import auditors_on_pages, guard, staff_on_pages
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 guard(admin, staff_on_pages)
+# What is on record is for auditors, who see nothing else of these pages, and for administrators.
+audit = Blueprint("audit", __name__, url_prefix="/admin/audit")
+guard(audit, auditors_on_pages)
+audit.add_url_rule("", view_func=audit_pages.show_audit)
+audit.add_url_rule("/find", view_func=audit_pages.find_people, methods=["POST"])
+audit.add_url_rule("/events.csv", view_func=audit_pages.download_audit)
 
 STEPS = "'confirm', 'arrive', 'start', 'complete', 'no-show', 'approve', 'decline', 'undo'"
 STEP = f"/appointments/<uuid:appointment_id>/<any({STEPS}):step>"

@@ -1,5 +1,6 @@
 """What `frontdesk doctor` examines: each finding is a sentence, and what to do when it is not well."""
 
+import os
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -10,6 +11,12 @@ import requests
 from server.settings import Settings, SettingsError, load
 
 OLDEST_POSTGRESQL = 14
+_SEALING = """
+    WITH newest AS (SELECT coalesce(max(up_to), 0) AS up_to FROM audit_seals)
+    SELECT audit_xid(pg_snapshot_xmin(pg_current_snapshot())) < up_to,
+           EXISTS (SELECT FROM audit_events WHERE xid >= up_to AND created_at < now() - interval '1 hour')
+      FROM newest
+"""
 Finding = tuple[str, bool]
 
 
@@ -27,7 +34,10 @@ def examine() -> Iterator[Finding]:
     database = list(check_database(settings))
     yield from database
     if all(good for _, good in database):
-        yield from _check_schema(settings)
+        schema = list(_check_schema(settings))
+        yield from schema
+        if all(good for _, good in schema):
+            yield from _check_audit(settings)
     yield from check_redis(settings)
     yield from mail_doctor.check_mail(settings)
     yield from _check_texts(settings)
@@ -78,6 +88,24 @@ def _check_schema(settings: Settings) -> Iterator[Finding]:
         yield from _check_messages(settings)
     else:
         yield f"The database is at revision {at or 'nothing'}, {needed} is needed: run `frontdesk migrate`.", False
+
+
+def _check_audit(settings: Settings) -> Iterator[Finding]:
+    """What is on record is sealed, and told outside of the database."""
+    with psycopg.connect(settings.postgresql_url, connect_timeout=5) as connection:
+        row = connection.execute(_SEALING).fetchone()
+    is_counted_anew, waits = row or (False, False)
+    if is_counted_anew:
+        yield "This database was restored, and its transactions are counted anew: run `frontdesk migrate`.", False
+    if waits:
+        yield "Events have waited for an hour to be sealed: is `frontdesk worker` running?", False
+    elif not is_counted_anew:
+        yield "What is on record is sealed.", True
+    folder = settings.audit_folder
+    if not folder:
+        yield "AUDIT_FOLDER is not set: the seals of what is on record stay in the database and the log.", True
+    elif os.path.isdir(folder) and not os.access(folder, os.W_OK):
+        yield f"Nobody may write to AUDIT_FOLDER {folder} as this account.", False
 
 
 def _check_texts(settings: Settings) -> Iterator[Finding]:

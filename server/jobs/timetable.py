@@ -1,6 +1,6 @@
 """Everything that happens by itself. Each row can be run by hand (`frontdesk job NAME`); each may run twice."""
 
-from server.jobs import calendars, letters, watching
+from server.jobs import audit, calendars, letters, watching
 from server.services import bulk_work, carrying_out, housekeeping, occupancy, offers, reminders, steps
 from server.services.runs import BULK, LETTERS, NOW, Job
 
@@ -33,6 +33,7 @@ TIMETABLE: tuple[Job, ...] = (
         LETTERS,
     ),
     Job("heartbeat", 60, watching.beat, "Calls HEARTBEAT_URL while messages leave as they should.", LETTERS),
+    Job("seal-audit", 60, audit.seal, "Events are sealed and signed; the seals go to the ledger outside.", BULK),
     Job("work-on-bulk-jobs", 15, bulk_work.work_due, "Imports and exports that wait, or that a worker left.", BULK),
     Job("forget-bulk-files", 3600, housekeeping.forget_bulk_files, "Files of imports and exports after a week.", BULK),
     Job("forget-idempotency-keys", 3600, housekeeping.forget_idempotency_keys, "Answers older than 48 hours.", BULK),

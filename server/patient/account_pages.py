@@ -161,6 +161,8 @@ def after_sign_in() -> Response:
     """Staff go to the day; whoever was choosing a time goes on with it; everybody else to their visits."""
     if current_actor().is_staff:
         return redirect(url_for("admin.show_day"))
+    if current_actor().may("audit"):
+        return redirect(url_for("audit.show_audit"))
     if chosen := choice.current():
         return redirect(url_for("patient.show_hold", hold_id=chosen.hold_id))
     return redirect(url_for("patient_account.list_visits"))

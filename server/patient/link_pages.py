@@ -12,6 +12,7 @@ from server.services import booking, links, offers, visits, waitlist
 from server.services.booking import PatientBusy, RulesForbid, SlotTaken
 from server.services.links import OfferLink, VisitLink
 from server.utils import clock
+from server.web.identity import plain_visitor
 
 # What became of a visit since its letter left, in words; the page adds when.
 HAPPENED = {
@@ -97,16 +98,16 @@ def ask_unsubscribe(token: str) -> str:
 @csrf.exempt  # the mail program has no session, and the token in the address is what allows it
 def unsubscribe(token: str) -> str:
     """One press, here or in the mail program (RFC 8058)."""
-    links.unsubscribe(token, secret_key=_secret_key())
+    links.unsubscribe(token, secret_key=_secret_key(), asker=plain_visitor())
     return render_template("patient/no_more_reminders.html", token=token, done=True)
 
 
 def _read(token: str) -> VisitLink:
-    return links.visit_of(token, secret_key=_secret_key())
+    return links.visit_of(token, secret_key=_secret_key(), asker=plain_visitor())
 
 
 def _read_offer(token: str) -> OfferLink:
-    return links.offer_of(token, secret_key=_secret_key())
+    return links.offer_of(token, secret_key=_secret_key(), asker=plain_visitor())
 
 
 def _page(token: str, link: VisitLink, refused: str = "") -> str:

@@ -3,6 +3,7 @@
 from flask import Blueprint
 
 from server.patient import (
+    access_pages,
     account_pages,
     booking_pages,
     feed_pages,
@@ -56,6 +57,7 @@ patient_account.post("/visits/reminders")(preference_pages.set_preferences)
 patient_account.get("/visits/calendar")(feed_pages.list_feeds)
 patient_account.post("/visits/calendar")(feed_pages.create_feed)
 patient_account.post("/visits/calendar/<uuid:feed_id>/revoke")(feed_pages.revoke_feed)
+patient_account.get("/access/<uuid:patient_id>")(access_pages.show_access)
 patient_account.get("/visits/<uuid:visit_id>")(visit_pages.show_visit)
 patient_account.get("/visits/<uuid:visit_id>/calendar.ics")(visit_pages.download_calendar)
 patient_account.get("/visits/<uuid:visit_id>/move")(visit_pages.choose_new_time)

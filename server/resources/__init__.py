@@ -3,6 +3,7 @@
 from server.resources.account import account
 from server.resources.appearance import appearance
 from server.resources.appointments import appointments
+from server.resources.audit_events import audit_events
 from server.resources.auth import auth
 from server.resources.availability import availability
 from server.resources.calendar_feeds import calendar_feeds
@@ -36,6 +37,7 @@ api_blueprints = (
     group_sessions_of_staff,
     series,
     messages,
+    audit_events,
     schedules,
     closures,
     stranded,

@@ -27,7 +27,7 @@ class Me(MethodView):
             "name": actor.name,
             "roles": sorted(actor.roles),
             "second_factors": [],
-            "patients": people.patients_of(actor),
+            "patients": people.read_own(actor=actor),
         }
 
 

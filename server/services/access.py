@@ -18,6 +18,7 @@ from server.services.answered import Claim
 from server.services.statements import Statement
 
 ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT = "administrator", "front-desk", "practitioner", "patient"
+AUDITOR = "auditor"
 STAFF = frozenset({ADMINISTRATOR, FRONT_DESK, PRACTITIONER})
 
 _DESK = frozenset(
@@ -38,9 +39,10 @@ _DESK = frozenset(
 )
 # What each role may do to any appointment or patient. People and their proxies act through `grants`.
 MAY: Mapping[str, frozenset[str]] = {
-    ADMINISTRATOR: _DESK | {"set-up", "import", "export", "jobs"},
+    ADMINISTRATOR: _DESK | {"set-up", "import", "export", "jobs", "audit"},
     FRONT_DESK: _DESK,
     PRACTITIONER: frozenset({"read", "step", "approve"}),  # their own appointments only
+    AUDITOR: frozenset({"audit"}),  # what is on record, and nothing else
     PATIENT: frozenset(),
 }
 # What somebody may do for themselves or, within what was granted, for somebody else.
@@ -90,7 +92,7 @@ class Actor:
     @property
     def role(self) -> str:
         """The role under which the audit remembers this actor."""
-        for role in (ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT):
+        for role in (ADMINISTRATOR, FRONT_DESK, PRACTITIONER, AUDITOR, PATIENT):
             if role in self.roles:
                 return role
         if self.is_link or self.is_text:

@@ -1,5 +1,6 @@
 """Accounts: registering, confirming, checking a password. The same commands serve the pages and the API."""
 
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -52,6 +53,7 @@ def register_patient(
         user = _add_user(address, hashed, name=f"{clean_line(given_name)} {clean_line(family_name)}", language=language)
         if user is None:
             known = db.session.scalars(select(User).where(User.email == address)).one()
+            audit.record("account.registered", actor=actor, object_type="User", object_id=known.id, outcome="refused")
             outbox.post("account-exists" if known.confirmed_at else "account-confirm", user_id=known.id)
             return
         patient = Patient(
@@ -112,7 +114,7 @@ def confirm_account(token: str, *, actor: Actor) -> UUID:
     with atomic():
         if user.confirmed_at is None:
             user.confirmed_at = clock.now()
-            audit.record("account.confirmed", actor=actor, object_type="User", object_id=user.id)
+        audit.record("account.confirmed", actor=actor, object_type="User", object_id=user.id)
     return user.id
 
 
@@ -132,7 +134,7 @@ def check_password(*, email: str, password: str, actor: Actor) -> User:
         accepted = user is not None and right and user.active and user.confirmed_at is not None
         audit.record(
             "account.signed-in",
-            actor=actor,
+            actor=replace(actor, user_id=user.id) if accepted and user else actor,
             object_type="User",
             object_id=user.id if user else None,
             outcome="success" if accepted else "refused",

@@ -249,6 +249,8 @@ def confirm_appointment(appointment_id: UUID, *, actor: Actor, if_version: int |
         if confirmed.confirmed_at is None:
             change(confirmed, confirmed_at=func.clock_timestamp())
             record(confirmed, "confirmed", actor=actor)
+        else:
+            record(confirmed, "read", actor=actor)
         return reload(confirmed)
 
 

@@ -93,11 +93,13 @@ def address(secret: str, *, settings: Settings) -> str:
 
 def list_feeds(*, actor: Actor) -> Sequence[CalendarFeed]:
     """The feeds that the actor has made and not revoked, oldest first."""
-    return db.session.scalars(
-        select(CalendarFeed)
-        .where(CalendarFeed.user_id == actor.user_id, CalendarFeed.revoked_at.is_(None))
-        .order_by(CalendarFeed.id)
-    ).all()
+    with atomic():
+        audit.record("calendar-feeds.listed", actor=actor, object_type="CalendarFeed")
+        return db.session.scalars(
+            select(CalendarFeed)
+            .where(CalendarFeed.user_id == actor.user_id, CalendarFeed.revoked_at.is_(None))
+            .order_by(CalendarFeed.id)
+        ).all()
 
 
 def revoke_feed(feed_id: UUID, *, actor: Actor) -> CalendarFeed:

@@ -108,6 +108,7 @@ def preview_change(closure_id: UUID, changes: Mapping[str, Any], *, actor: Actor
         if found is None:
             raise NotVisible("There is no such closure.")
         during = _changed_during(found, changes)
+        audit.record("closure.previewed", actor=actor, object_type="Closure", object_id=closure_id)
         shut = Shut(during, found.practitioner_id, found.location_id)
         return replacing.propose(_unsettled(found, during), shut)
 

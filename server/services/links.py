@@ -15,7 +15,7 @@ from sqlalchemy import select
 from server.errors import NotVisible
 from server.extensions import db
 from server.models import Appointment, AuditEvent, Patient, WaitlistEntry, WaitlistOffer
-from server.services import access, offers, reminders
+from server.services import access, audit, offers, reminders
 from server.services.access import Actor
 from server.services.transaction import atomic
 
@@ -50,8 +50,11 @@ def make(purpose: str, *parts: object, secret_key: str) -> str:
     return str(_serializer(purpose, secret_key).dumps([str(part) for part in parts]))
 
 
-def visit_of(token: str, *, secret_key: str) -> VisitLink:
-    """What a link of a letter about a visit leads to. Raises NotVisible for a token that is not ours."""
+def visit_of(token: str, *, secret_key: str, asker: Actor) -> VisitLink:
+    """What a link of a letter about a visit leads to; the reading goes on record. `asker`: from where it is opened.
+
+    Raises NotVisible for a token that is not ours.
+    """
     appointment_id, sequence = _read("visit", token, secret_key)
     visit = db.session.scalars(
         select(Appointment)
@@ -61,7 +64,15 @@ def visit_of(token: str, *, secret_key: str) -> VisitLink:
     ).one_or_none()
     if visit is None or visit.patient_id is None:
         raise NotVisible("This visit is not there any more.")
-    actor = _whoever_has_it(visit.patient_id)
+    actor = _whoever_has_it(visit.patient_id, asker)
+    with atomic():
+        audit.record(
+            "appointment.read",
+            actor=actor,
+            object_type="Appointment",
+            object_id=visit.id,
+            patient_id=visit.patient_id,
+        )
     if visit.sequence == int(sequence):
         return VisitLink(visit, actor, True)
     newest = db.session.execute(
@@ -74,8 +85,11 @@ def visit_of(token: str, *, secret_key: str) -> VisitLink:
     return VisitLink(visit, actor, False, happened.removeprefix("appointment."), happened_at)
 
 
-def offer_of(token: str, *, secret_key: str) -> OfferLink:
-    """What a link of a letter about an offer leads to. Raises NotVisible for a token that is not ours."""
+def offer_of(token: str, *, secret_key: str, asker: Actor) -> OfferLink:
+    """What a link of a letter about an offer leads to; the reading goes on record. `asker`: from where it is opened.
+
+    Raises NotVisible for a token that is not ours.
+    """
     (offer_id,) = _read("offer", token, secret_key)
     patient_id = db.session.scalar(
         select(WaitlistEntry.patient_id)
@@ -84,22 +98,23 @@ def offer_of(token: str, *, secret_key: str) -> OfferLink:
     )
     if patient_id is None:
         raise NotVisible("This offer is not there any more.")
-    actor = _whoever_has_it(patient_id)
+    actor = _whoever_has_it(patient_id, asker)
     return OfferLink(offers.read_offer(UUID(offer_id), actor=actor), actor)
 
 
-def unsubscribe(token: str, *, secret_key: str) -> None:
+def unsubscribe(token: str, *, secret_key: str, asker: Actor) -> None:
     """No more reminders by e-mail for the patient whom this link was sent to. Raises NotVisible."""
     (patient_id,) = _read("unsubscribe", token, secret_key)
     with atomic():
         if db.session.get(Patient, UUID(patient_id)) is None:
             raise NotVisible("This link is not valid.")
-        actor = _whoever_has_it(UUID(patient_id))
+        actor = _whoever_has_it(UUID(patient_id), asker)
         reminders.set_preferences(UUID(patient_id), {"wants_email_reminders": False}, actor=actor)
 
 
-def _whoever_has_it(patient_id: UUID) -> Actor:
-    return Actor(grants={patient_id: frozenset({"read", "book"})}, is_link=True)
+def _whoever_has_it(patient_id: UUID, asker: Actor) -> Actor:
+    granted = {patient_id: frozenset({"read", "book"})}
+    return Actor(grants=granted, is_link=True, ip=asker.ip, request_id=asker.request_id)
 
 
 def _read(purpose: str, token: str, secret_key: str) -> list[str]:

@@ -6,11 +6,11 @@ from typing import Any
 from uuid import UUID
 
 from email_validator import EmailNotValidError, validate_email
-from sqlalchemy import or_, select
+from sqlalchemy import Select, insert, or_, select
 
 from server.errors import Invalid
 from server.extensions import db
-from server.models import Patient, RelatedPerson
+from server.models import AuditEvent, Patient, RelatedPerson
 from server.services import access, audit
 from server.services.access import Actor
 from server.services.transaction import atomic
@@ -20,14 +20,27 @@ from server.utils.text import clean_line
 
 def patients_of(actor: Actor) -> list[dict[str, Any]]:
     """The patients an account may act for: {id, name, relationship, may}; itself first."""
-    if not actor.grants:
-        return []
-    rows = db.session.execute(
+    return _listed(_patients_of(actor), actor) if actor.grants else []
+
+
+def read_own(*, actor: Actor) -> list[dict[str, Any]]:
+    """`patients_of` the account, as it asks for itself; that it did goes on record, in the same statement."""
+    with atomic():
+        event = audit.values("account.read", actor=actor, object_type="User", object_id=actor.user_id)
+        return _listed(_patients_of(actor).add_cte(insert(AuditEvent).values(event).cte("audited")), actor)
+
+
+def _patients_of(actor: Actor) -> Select[Patient, str]:
+    return (
         select(Patient, RelatedPerson.relationship_name)
         .outerjoin(RelatedPerson, (RelatedPerson.patient_id == Patient.id) & (RelatedPerson.user_id == actor.user_id))
         .where(Patient.id.in_(actor.grants))
         .order_by(Patient.family_name, Patient.given_name)
     )
+
+
+def _listed(query: Select[Patient, str], actor: Actor) -> list[dict[str, Any]]:
+    rows = db.session.execute(query)
     listed = [
         {
             "id": patient.id,

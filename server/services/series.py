@@ -136,11 +136,11 @@ def book_series(
             if dry_run or refused:
                 tried.rollback()
         if dry_run:
-            _record("planned", None, patient_id=patient_id, actor=actor)
+            record("planned", None, patient_id=patient_id, actor=actor)
             return _unbooked(plan)
         if refused:
             raise SeriesConflict(_unbooked(plan))
-        _record("booked", series_id, patient_id=patient_id, actor=actor)
+        record("booked", series_id, patient_id=patient_id, actor=actor)
         outbox.post("series-booked", patient_id=patient_id, appointment_id=booked[0].appointment_id)
         return plan
 
@@ -151,7 +151,7 @@ def _unbooked(plan: Plan) -> Plan:
     return replace(plan, id=None, occurrences=occurrences)
 
 
-def _record(what: str, series_id: UUID | None, *, patient_id: UUID, actor: Actor) -> None:
+def record(what: str, series_id: UUID | None, *, patient_id: UUID, actor: Actor) -> None:
     audit.record(
         f"series.{what}", actor=actor, object_type="AppointmentSeries", object_id=series_id, patient_id=patient_id
     )
@@ -168,7 +168,7 @@ def read_series(series_id: UUID, *, actor: Actor) -> Series:
     """One series with its visits. Raises NotVisible."""
     with atomic():
         series = fetch(series_id, actor=actor)
-        _record("read", series_id, patient_id=series.row.patient_id, actor=actor)
+        record("read", series_id, patient_id=series.row.patient_id, actor=actor)
     return series
 
 
@@ -216,7 +216,7 @@ def cancel_series(
         for visit in visits:
             cancel(visit.id)
         if scope != Scope.THIS:
-            _record("cancelled", series_id, patient_id=series.row.patient_id, actor=actor)
+            record("cancelled", series_id, patient_id=series.row.patient_id, actor=actor)
             tell_of_change(series, visits[0])
         return fetch(series_id, actor=actor)
 

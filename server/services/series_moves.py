@@ -96,7 +96,9 @@ def move_series(
                 tried.rollback()
         if refused and not dry_run:
             raise SeriesConflict(plan)
-        if not dry_run and scope != Scope.THIS:
+        if dry_run:
+            series.record("planned", series_id, patient_id=found.row.patient_id, actor=actor)
+        elif scope != Scope.THIS:
             series.tell_of_change(found, moved[0])
         return plan
 

@@ -194,6 +194,7 @@ def _environment(folder: Path, *, port: int, postgres: Postgres, valkey: Valkey)
         "BASE_URL": f"http://127.0.0.1:{port}",
         "CLINIC_NAME": CLINIC,
         "MAIL_FOLDER": str(mail),
+        "AUDIT_FOLDER": str(folder / "audit"),
         "MAIL_SENDER": f"{CLINIC} <desk@example.com>",
         "LOG_LEVEL": "WARNING",
         "DEMO": "1",

@@ -1,5 +1,6 @@
 """Sign-in on the pages: Flask-Security's views with our commands, letters and audit behind them."""
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask, request
@@ -85,11 +86,13 @@ def _limit_sign_in() -> None:
 
 def _signed_in(_app: Flask, user: User, **_: Any) -> None:
     with atomic():
-        audit.record("account.signed-in", actor=plain_visitor(), object_type="User", object_id=user.id)
+        actor = replace(plain_visitor(), user_id=user.id)
+        audit.record("account.signed-in", actor=actor, object_type="User", object_id=user.id)
         devices.note_sign_in(user.id, agent=request.user_agent.string, actor=plain_visitor())
 
 
 def _signed_out(_app: Flask, user: Any = None, **_: Any) -> None:
     user_id = getattr(user or current_user, "id", None)
     with atomic():
-        audit.record("account.signed-out", actor=plain_visitor(), object_type="User", object_id=user_id)
+        actor = replace(plain_visitor(), user_id=user_id)
+        audit.record("account.signed-out", actor=actor, object_type="User", object_id=user_id)

@@ -62,6 +62,15 @@ def account_on_pages() -> Any:
     return None
 
 
+def auditors_on_pages() -> Any:
+    """Pages for whoever may see what is on record."""
+    if (answer := account_on_pages()) is not None:
+        return answer
+    if not current_actor().may("audit"):
+        raise NotAllowed("These pages are for those who look after what is on record.")
+    return None
+
+
 def staff_on_pages() -> Any:
     """Pages for staff; a patient who is signed in is told that they may not."""
     if (answer := account_on_pages()) is not None:

@@ -106,7 +106,7 @@ def _refused_at_once(key: str, request_hash: bytes, error: DomainError) -> Respo
 
     Raises the error when there is something to take back first.
     """
-    if _is_remembered(error):
+    if _is_remembered(error) and error.status not in problems.NOTED:
         response = problems.refusal(error)
         with suppress(_Overtaken, SQLAlchemyError):  # whatever the database says to it: the error takes the long way
             _store(key, request_hash, response, if_nothing_written=True)

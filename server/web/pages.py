@@ -16,6 +16,7 @@ def init_app(app: Flask) -> None:
     settings = app.config["FRONTDESK"]
     app.jinja_env.globals.update(clinic_name=clinic_name, look=look, is_demo=settings.demo, actor=current_actor)
     app.jinja_env.filters.update(
+        moment=show_moment,
         time=show_time,
         day=show_day,
         day_and_time=show_day_and_time,
@@ -26,6 +27,11 @@ def init_app(app: Flask) -> None:
         one_line=clean_line,
         language_name=lambda code: LANGUAGES.get(code, code),
     )
+
+
+def show_moment(at: datetime) -> str:
+    """2026-12-07 14:30:05, of a time on the clocks of the place."""
+    return f"{at:%Y-%m-%d %H:%M:%S}"
 
 
 def show_time(instant: datetime, zone: str) -> str:

@@ -3,6 +3,7 @@
 import logging
 import traceback
 from typing import Any
+from uuid import UUID
 
 from flask import Flask, Response, g, json, render_template, request
 from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
@@ -11,8 +12,10 @@ from werkzeug.exceptions import HTTPException, SecurityError
 
 from server.errors import DomainError
 from server.extensions import jwt
-from server.services.transaction import abandon, sqlstate
+from server.services import audit
+from server.services.transaction import abandon, atomic, sqlstate
 from server.web import sentry
+from server.web.identity import plain_visitor
 from server.web.look import keep_plain
 
 log = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ SLUGS = {
     500: "internal-error",
     503: "unavailable",
 }
+NOTED = (401, 403, 404)  # refusals by policy: they go on record
 # What the libraries say is meant for somebody else.
 DETAILS = {
     400: "The request cannot be read.",
@@ -49,12 +53,8 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(SQLAlchemyError, _database_error)
     app.register_error_handler(Exception, _unexpected)
-    for loader in (jwt.unauthorized_loader, jwt.invalid_token_loader):
-        loader(
-            lambda _reason: problem(
-                401, "invalid-token", "Please sign in", "The request carries no valid access token."
-            )
-        )
+    jwt.unauthorized_loader(_no_token)
+    jwt.invalid_token_loader(_forged_token)
     jwt.expired_token_loader(
         lambda _header, _claims: problem(401, "token-expired", "Please sign in again", "The access token has expired.")
     )
@@ -63,6 +63,16 @@ def init_app(app: Flask) -> None:
             401, "invalid-token", "Please sign in", "The token is not meant for this server."
         )
     )
+
+
+def _no_token(_reason: str) -> Response:
+    return problem(401, "invalid-token", "Please sign in", "The request carries no valid access token.")
+
+
+def _forged_token(reason: str) -> Response:
+    abandon()
+    _note_refusal(401)
+    return _no_token(reason)
 
 
 def problem(status: int, slug: str, title: str, detail: str, **members: Any) -> Response:
@@ -93,6 +103,8 @@ def answer(status: int, slug: str, title: str, detail: str, **members: Any) -> R
 
 def _domain_error(error: DomainError) -> Response:
     abandon()
+    if error.status in NOTED:
+        _note_refusal(error.status)
     return refusal(error)
 
 
@@ -102,6 +114,27 @@ def refusal(error: DomainError) -> Response:
     if retry_after := getattr(error, "retry_after", None):
         response.headers["Retry-After"] = str(retry_after)
     return response
+
+
+def _note_refusal(status: int) -> None:
+    """Who was refused at which door, and about what; the refusal stands whether or not it can be noted."""
+    named = request.view_args or {}
+    actor = g.get("actor") or plain_visitor()
+    if status == 404 and actor.user_id is None and not named.keys() & {"token", "secret"}:
+        return  # a visitor to what everybody may see
+    ids = [value for value in named.values() if isinstance(value, UUID)]
+    try:
+        with atomic():
+            audit.record(
+                "request.refused",
+                actor=actor,
+                object_type=(request.endpoint or "")[:40],
+                object_id=ids[0] if ids else None,
+                patient_id=named.get("patient_id"),
+                outcome="refused",
+            )
+    except SQLAlchemyError as failed:
+        log.error("A refusal is not on record: %s", sqlstate(failed) or type(failed).__name__)
 
 
 def _jsonable(extra: dict[str, Any]) -> dict[str, Any]:

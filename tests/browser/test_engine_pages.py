@@ -124,7 +124,9 @@ PATIENT = (
     "/visits/{visit}/waitlist",
     "/visits/{visit}/cancel",
     "/visits/calendar",
+    "/access/{patient}",
 )
+OF_OLGA = ("/admin/audit", "/admin/audit?patient={patient}", "/admin/jobs")
 
 
 def test_the_engines_pages_are_readable(browser: Chrome, live_server: LiveServer, found: dict[str, str]) -> None:
@@ -133,7 +135,9 @@ def test_the_engines_pages_are_readable(browser: Chrome, live_server: LiveServer
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("who", "paths"), [(DANA, MORE_OF_STAFF), (ANA, PATIENT)], ids=["staff", "patients"])
+@pytest.mark.parametrize(
+    ("who", "paths"), [(DANA, MORE_OF_STAFF), (ANA, PATIENT), (OLGA, OF_OLGA)], ids=["staff", "patients", "olga"]
+)
 def test_the_others_are_readable_too(
     browser: Chrome, live_server: LiveServer, found: dict[str, str], who: str, paths: tuple[str, ...]
 ) -> None:

@@ -41,7 +41,7 @@ def counts() -> dict[str, int]:
 
 
 def test_M1_up_down_and_up_again_on_a_filled_database(fresh_app: Flask) -> None:
-    assert "is at 0009" in schema.upgrade(fresh_app)
+    assert "is at 0010" in schema.upgrade(fresh_app)
     fill(fresh_app)
     with fresh_app.app_context():
         before = counts()
@@ -55,7 +55,7 @@ def test_M1_up_down_and_up_again_on_a_filled_database(fresh_app: Flask) -> None:
         db.session.remove()
         assert left == ["alembic_version"]
         upgrade()
-        assert counts()["roles"] == 4
+        assert counts()["roles"] == 5
 
 
 def test_M1_the_tables_in_the_code_and_in_the_database_are_the_same(fresh_app: Flask) -> None:

@@ -12,6 +12,7 @@ from server.errors import Invalid, NotAllowed, NotVisible
 from server.extensions import db
 from server.models import Appointment, ClinicSettings, OutboxMessage
 from server.services import booking, letters, links, outbox, reminders, steps
+from server.services.access import visitor
 from server.utils import clock
 from tests.cast import ZONE, Cast, Person
 
@@ -189,21 +190,22 @@ def test_a_link_confirms_and_cancels_and_an_old_one_says_what_happened(app: Flas
     key = app.config["SECRET_KEY"]
     visit = book(cast)
     token = links.make("visit", visit.id, visit.sequence, secret_key=key)
-    link = links.visit_of(token, secret_key=key)
+    link = links.visit_of(token, secret_key=key, asker=visitor())
     assert (link.is_current, link.actor.role) == (True, "link")
     confirmed = booking.confirm_appointment(visit.id, actor=link.actor)
     assert confirmed.confirmed_at is not None
     booking.reschedule_appointment(visit.id, start=cast.at(14, weekday=4), actor=cast.ana.actor)
-    assert not links.visit_of(token, secret_key=key).is_current
+    assert not links.visit_of(token, secret_key=key, asker=visitor()).is_current
     for forged in (token[:-2], links.make("unsubscribe", visit.id, 0, secret_key=key), "x"):
         with pytest.raises(NotVisible):
-            links.visit_of(forged, secret_key=key)
+            links.visit_of(forged, secret_key=key, asker=visitor())
 
 
 def test_ana_wants_no_more_reminders_and_the_waiting_one_is_gone(app: Flask, cast: Cast, day_before: Any) -> None:
     book(cast)
     key = app.config["SECRET_KEY"]
-    links.unsubscribe(links.make("unsubscribe", cast.ana.patient_id, secret_key=key), secret_key=key)
+    token = links.make("unsubscribe", cast.ana.patient_id, secret_key=key)
+    links.unsubscribe(token, secret_key=key, asker=visitor())
     assert waiting() == []
     assert book(cast, hour=14).status == "booked"
     assert waiting() == []

@@ -141,6 +141,7 @@ class SeriesOfVisits(Booking):
                 command()
         elif way == "dry":
             assert {each.appointment_id: each.is_free for each in command().occurrences} == is_free
+            self.events += 1
         elif all(is_free.values()):
             self.put_moved(command(), wants)
         elif way == "all":
