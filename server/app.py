@@ -17,7 +17,7 @@ from server.extensions import (
     migrate,
 )
 from server.jobs import wake
-from server.patient.patient_routes import patient, patient_account
+from server.patient.patient_routes import own_account, own_account_changes, patient, patient_account
 from server.resources import api_blueprints, api_docs, hooks
 from server.settings import Settings
 from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry, sessions, uploads
@@ -54,11 +54,8 @@ def create_app(settings: Settings) -> Flask:
 
     # Doors
     app.register_blueprint(health.blueprint)
-    app.register_blueprint(patient)
-    app.register_blueprint(patient_account)
-    app.register_blueprint(admin)
-    app.register_blueprint(api_docs)
-    app.register_blueprint(hooks)
+    for pages_of in (patient, patient_account, own_account, own_account_changes, admin, api_docs, hooks):
+        app.register_blueprint(pages_of)
     for blueprint in api_blueprints:
         csrf.exempt(blueprint)  # bearer tokens only: no cookie is looked at
         api.register_blueprint(blueprint)

@@ -73,7 +73,14 @@ def new_database(database_server: str) -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def settings(new_database: Callable[[str], str], redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     mail = tmp_path_factory.mktemp("mail")
-    return load({}, **SECRETS, database_url=new_database("frontdesk_test"), redis_url=redis_url, mail_folder=str(mail))
+    return load(
+        {},
+        **SECRETS,
+        database_url=new_database("frontdesk_test"),
+        redis_url=redis_url,
+        mail_folder=str(mail),
+        staff_second_factor=False,  # tests that are about it turn it on
+    )
 
 
 @pytest.fixture(scope="session")

@@ -91,6 +91,10 @@ LETTERS = {
     "account-reset": "Choose a new password",
     "account-password-changed": "Your password was changed",
     "account-new-sign-in": "A new sign-in",
+    "account-sign-in-changed": "Second factor or passkeys changed",
+    "account-new-address": "Confirm a new e-mail address",
+    "account-address-changed": "The e-mail address was changed",
+    "account-invited": "Invitation of staff",
 }
 # audit action -> what became of the clinic's own words in a letter
 LETTER_TEXT_HISTORY = {

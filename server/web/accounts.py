@@ -1,19 +1,29 @@
 """Sign-in on the pages: Flask-Security's views with our commands, letters and audit behind them."""
 
 from typing import Any
+from uuid import UUID
 
-from flask import Flask, request
+from flask import Flask, request, session
 from flask_login import user_logged_in, user_logged_out
 from flask_security import LoginForm, MailUtil, SQLAlchemyUserDatastore, current_user
 from flask_security.utils import validate_redirect_url
 from werkzeug.exceptions import UnsupportedMediaType
 
 from server.extensions import db, limiter, security
-from server.models import Role, User
-from server.services import audit, devices, outbox, transaction
+from server.models import Passkey, Role, User
+from server.services import audit, devices, outbox, tokens, transaction
 from server.services.transaction import atomic
-from server.web.identity import plain_visitor
-from server.web.limits import sign_in_limits
+from server.web import second_factors
+from server.web.identity import FAMILY, plain_visitor
+from server.web.limits import second_step_limit, sign_in_again_limit, sign_in_limits
+
+LIMITED = {
+    "security.login": sign_in_limits,
+    "security.verify": [sign_in_again_limit],
+    "security.two_factor_token_validation": [second_step_limit],
+    "security.mf_recovery": [second_step_limit],
+    "security.wan_signin_response": [second_step_limit],
+}
 
 
 class Datastore(SQLAlchemyUserDatastore):
@@ -62,16 +72,27 @@ class SignInForm(LoginForm):
 
 def init_app(app: Flask) -> None:
     """Bind Flask-Security; its sign-in takes forms only, is limited, and goes on record."""
-    security.init_app(app, Datastore(db, User, Role), mail_util_cls=OutboxMail, login_form=SignInForm)
+    security.init_app(
+        app,
+        Datastore(db, User, Role, webauthn_model=Passkey),
+        mail_util_cls=OutboxMail,
+        login_form=SignInForm,
+        **second_factors.FORMS,
+        **second_factors.CLASSES,
+    )
+    second_factors.init_app(app)
+    # A session is the only way in to the pages: Flask-Security would take tokens of its own, in headers and addresses.
+    app.login_manager._request_callback = None  # type: ignore[attr-defined]
     # Nobody here asks Flask-Principal who it is, and it would look into the session for each request to know.
     security.principal.identity_loaders.clear()
-    for limit in sign_in_limits:
-        limited: Any = limit(app.view_functions["security.login"])
-        app.view_functions["security.login"] = limited
+    for endpoint, limits in LIMITED.items():
+        for limit in limits:
+            limited: Any = limit(app.view_functions[endpoint])
+            app.view_functions[endpoint] = limited
     app.before_request(_forms_only)
     user_logged_in.connect(_signed_in, app)
     user_logged_out.connect(_signed_out, app)
-    limiter.request_filter(lambda: request.endpoint == "security.login" and request.method != "POST")
+    limiter.request_filter(lambda: request.endpoint in LIMITED and request.method != "POST")
 
 
 def _forms_only() -> None:
@@ -81,12 +102,18 @@ def _forms_only() -> None:
 
 
 def _signed_in(_app: Flask, user: User, **_: Any) -> None:
+    agent, actor = request.user_agent.string, plain_visitor()
     with atomic():
-        audit.record("account.signed-in", actor=plain_visitor(), object_type="User", object_id=user.id)
-        devices.note_sign_in(user.id, agent=request.user_agent.string, actor=plain_visitor())
+        audit.record("account.signed-in", actor=actor, object_type="User", object_id=user.id)
+        devices.note_sign_in(user.id, agent=agent, actor=actor)
+        session[FAMILY] = str(tokens.begin_session(user.id, agent=agent, actor=actor))
 
 
 def _signed_out(_app: Flask, user: Any = None, **_: Any) -> None:
+    family_id = session.pop(FAMILY, None)
+    if family_id is None:  # it had ended before, and the browser hears of it only now
+        return
     user_id = getattr(user or current_user, "id", None)
     with atomic():
+        tokens.end_family(UUID(family_id), actor=plain_visitor())
         audit.record("account.signed-out", actor=plain_visitor(), object_type="User", object_id=user_id)

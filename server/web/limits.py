@@ -43,6 +43,9 @@ sign_in_limits = [
     limiter.shared_limit("10 per minute; 100 per hour", scope="sign-in-email", key_func=per_address_and_email),
     limiter.shared_limit("120 per minute", scope="sign-in-address", key_func=per_address),
 ]
+second_step_limit = limiter.shared_limit("60 per minute", scope="second-step", key_func=per_address)
+sign_in_again_limit = limiter.shared_limit("10 per minute; 30 per hour", scope="sign-in-again", key_func=per_account)
+change_sign_in_limit = limiter.shared_limit("60 per hour", scope="change-sign-in", key_func=per_account)
 new_password_limits = [
     limiter.shared_limit("5 per hour", scope="new-password-email", key_func=per_address_and_email),
     limiter.shared_limit("60 per hour", scope="new-password", key_func=per_address),
