@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Flask, request, session
+from flask import Flask, request, session, url_for
 from flask_login import user_logged_in, user_logged_out
 from flask_security import LoginForm, MailUtil, SQLAlchemyUserDatastore, current_user
 from flask_security.utils import validate_redirect_url
@@ -50,6 +50,7 @@ class SignInForm(LoginForm):
 
     def validate(self, **kwargs: Any) -> bool:
         accepted = bool(super().validate(**kwargs))
+        self.next.data = self.next.data or url_for("patient_account.after_sign_in")  # else: back to where one came from
         if not accepted:
             with atomic():
                 audit.record(
@@ -72,14 +73,10 @@ class SignInForm(LoginForm):
 
 def init_app(app: Flask) -> None:
     """Bind Flask-Security; its sign-in takes forms only, is limited, and goes on record."""
-    security.init_app(
-        app,
-        Datastore(db, User, Role, webauthn_model=Passkey),
-        mail_util_cls=OutboxMail,
-        login_form=SignInForm,
-        **second_factors.FORMS,
-        **second_factors.CLASSES,
-    )
+    for name, ours in {"mail_util_cls": OutboxMail, **second_factors.CLASSES}.items():
+        setattr(security, f"_{name}", ours)  # init_app takes forms only, and ignores these without a word
+    datastore = Datastore(db, User, Role, webauthn_model=Passkey)
+    security.init_app(app, datastore, login_form=SignInForm, **second_factors.FORMS)
     second_factors.init_app(app)
     # A session is the only way in to the pages: Flask-Security would take tokens of its own, in headers and addresses.
     app.login_manager._request_callback = None  # type: ignore[attr-defined]

@@ -8,10 +8,12 @@ from uuid import UUID
 import qrcode
 from flask import Flask, session
 from flask_security import MfRecoveryCodesUtil, Totp, WebauthnUtil
-from flask_security.forms import TwoFactorVerifyCodeForm, VerifyForm
+from flask_security.forms import TwoFactorRescueForm, TwoFactorVerifyCodeForm, VerifyForm
 from flask_security.recovery_codes import MfRecoveryForm
 from flask_security.signals import wan_registered
+from flask_security.tf_plugin import TwoFactorSelectForm
 from flask_security.webauthn import (
+    WebAuthnRegisterForm,
     WebAuthnRegisterResponseForm,
     WebAuthnSigninForm,
     WebAuthnSigninResponseForm,
@@ -23,6 +25,7 @@ from webauthn.helpers.structs import (
     ResidentKeyRequirement,
     UserVerificationRequirement,
 )
+from wtforms import HiddenField
 
 from server.errors import DomainError, NotVisible
 from server.models import User
@@ -89,6 +92,24 @@ class CodeForm(TwoFactorVerifyCodeForm):
         return _accepts(self)
 
 
+class _Chosen(HiddenField):
+    """What was chosen, from `choices` that the page shows in its own words."""
+
+    choices: list[tuple[str, str]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.choices = []
+
+
+class RescueForm(TwoFactorRescueForm):
+    help_setup = _Chosen()
+
+
+class WhichForm(TwoFactorSelectForm):
+    which = _Chosen()
+
+
 class RecoveryForm(MfRecoveryForm):
     library_form = MfRecoveryForm
 
@@ -141,6 +162,14 @@ class _AnswersOnce:
         return bool(super().validate(**kwargs))  # type: ignore[misc]
 
 
+class NamePasskeyForm(WebAuthnRegisterForm):
+    usage = HiddenField()
+
+    def validate(self, **kwargs: Any) -> bool:
+        self.usage.data = "first"  # and second: see tables/security.py
+        return bool(super().validate(**kwargs))
+
+
 class NewPasskeyForm(_AnswersOnce, WebAuthnRegisterResponseForm):
     pass
 
@@ -178,8 +207,11 @@ class PasskeyAnswerForm(_AnswersOnce, WebAuthnSigninResponseForm):
 
 FORMS: dict[str, Any] = {
     "two_factor_verify_code_form": CodeForm,
+    "two_factor_rescue_form": RescueForm,
+    "two_factor_select_form": WhichForm,
     "mf_recovery_form": RecoveryForm,
     "verify_form": SignInAgainForm,
+    "wan_register_form": NamePasskeyForm,
     "wan_register_response_form": NewPasskeyForm,
     "wan_signin_form": PasskeyForm,
     "wan_signin_response_form": PasskeyAnswerForm,
