@@ -3,6 +3,7 @@
 from flask import Flask
 
 from server import models  # noqa: F401 - every table is known before anything asks for one
+from server.admin.admin_routes import accounts as staff_accounts
 from server.admin.admin_routes import admin
 from server.extensions import (
     api,
@@ -54,8 +55,10 @@ def create_app(settings: Settings) -> Flask:
 
     # Doors
     app.register_blueprint(health.blueprint)
-    for pages_of in (patient, patient_account, own_account, own_account_changes, admin, api_docs, hooks):
+    for pages_of in (patient, patient_account, own_account, own_account_changes, admin, staff_accounts):
         app.register_blueprint(pages_of)
+    app.register_blueprint(api_docs)
+    app.register_blueprint(hooks)
     for blueprint in api_blueprints:
         csrf.exempt(blueprint)  # bearer tokens only: no cookie is looked at
         api.register_blueprint(blueprint)

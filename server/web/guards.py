@@ -72,12 +72,20 @@ def account_on_pages() -> Any:
 
 def fresh_account_on_pages() -> Any:
     """Pages that change how somebody signs in: for whoever gave their password, or a passkey, a moment ago."""
-    if (answer := account_on_pages()) is not None:
-        return answer
+    return account_on_pages() or _freshly("own_account.show_sign_in")
+
+
+def fresh_staff_on_pages() -> Any:
+    """The same for pages on which staff decide about other people's accounts."""
+    return staff_on_pages() or _freshly("staff_accounts.list_accounts")
+
+
+def _freshly(start: str) -> Any:
+    """None, or the way to say once more who one is, and back: to the page, or to `start` when a form was sent."""
     within = current_app.config["SECURITY_FRESHNESS"].total_seconds()
     if not 0 <= clock.now().timestamp() - session.get("fs_paa", 0) <= within:
         flash("To change this, please confirm that it is you.", "info")
-        back = request.full_path if request.method == "GET" else url_for("own_account.show_sign_in")
+        back = request.full_path if request.method == "GET" else url_for(start)
         return redirect(url_for("security.verify", next=back))
     return None
 
