@@ -332,6 +332,7 @@ def _about_account(message: OutboxMessage, settings: Settings) -> Letter:
         "account-exists": lambda: "login",
         "account-reset": lambda: f"reset-password/{generate_reset_password_token(user)}",
         "account-invited": lambda: f"reset-password/{generate_reset_password_token(user)}",
+        "account-address-changed": lambda: "login",
         "account-sign-in-changed": lambda: "account",
         "account-new-address": lambda: f"new-address/{email_changes.make_token(user, secret_key=settings.secret_key)}",
     }.get(message.letter, lambda: "forgot-password")

@@ -1,6 +1,7 @@
 """olga invites dana's new colleague, gives roles and takes them; nobody else does, and olga not with her own."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
