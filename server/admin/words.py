@@ -166,5 +166,6 @@ def history_line(action: str) -> str:
     """An audit action in words; one that is not listed stays readable."""
     return HISTORY.get(action, action.rpartition(".")[2].replace("-", " ").capitalize())
 
+
 # Roles of staff, as administrators give them.
 ROLES = {"administrator": "Administrator", "front-desk": "Front desk", "practitioner": "Practitioner"}

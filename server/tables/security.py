@@ -90,6 +90,7 @@ class Passkey(Base, WebAuthnMixin):
     device_type: Mapped[str] = mapped_column(String(20), server_default="")
     lastuse_datetime: Mapped[Instant]
     created_at: Mapped[Made]
+
     def __init__(self, *, usage: str = "", extensions: object = None, **columns: Any) -> None:
         super().__init__(**columns)  # what a browser says of itself is not kept
 

@@ -1,6 +1,7 @@
 """Who is asking: the actor of this request, from a bearer token or from the session of the pages."""
 
 import re
+from datetime import timedelta
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -21,8 +22,14 @@ from server.web import token_keys
 
 FAMILY = "family"  # what a session calls its sign-in (services/tokens.py)
 NO_FAMILY = UUID(int=0)
+SEEN = "seen"  # when something came from this browser, in seconds
+IDLE_STAFF, IDLE_OTHERS = timedelta(minutes=15), timedelta(minutes=30)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+
+
+class Idle(access.Unauthenticated):
+    """A browser that nobody used for too long."""
 
 
 def init_app(app: Flask) -> None:
@@ -94,13 +101,24 @@ def session_actor() -> Actor:
         try:
             family_id = UUID(session[FAMILY]) if FAMILY in session else NO_FAMILY
             actor = access.actor_for(current_user.id, family_id=family_id, ip=ip, request_id=g.request_id)
+            _demand_busy(actor)
             g.lacks_second_factor = _wants_second_factor() and actor.is_staff and not actor.has_second_factor
             return access.as_visitor(access.as_private(actor) if g.lacks_second_factor else actor, visitor_id)
-        except access.Unauthenticated:
-            session.pop(FAMILY, None)
+        except access.Unauthenticated as ended:
+            if not isinstance(ended, Idle):
+                session.pop(FAMILY, None)  # has ended already
             logout_user()
             visitor_id = None
     return access.visitor(visitor_id, ip=ip, request_id=g.request_id)
+
+
+def _demand_busy(actor: Actor) -> None:
+    """Raises Idle when nothing came from this browser for too long; somebody else may sit there now."""
+    now = int(clock.now().timestamp())
+    idle = now - session.get(SEEN, now)
+    if idle > (IDLE_STAFF if actor.is_staff else IDLE_OTHERS).total_seconds():
+        raise Idle("Nothing was done here for a while. Please sign in again.")
+    session[SEEN] = now
 
 
 def _wants_second_factor() -> bool:
@@ -132,7 +150,7 @@ def _show_request_id(response):  # type: ignore[no-untyped-def]
 
 def _forget_choice(_app: Flask, **_: object) -> None:
     """The next person at this browser does not see what the last one was choosing."""
-    for name in ("visitor", "chosen"):
+    for name in ("visitor", "chosen", SEEN):
         session.pop(name, None)
 
 

@@ -1,5 +1,6 @@
 """Where somebody is signed in: browsers and programs in one list, each ended at once, by their owner only."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -126,6 +127,24 @@ def test_H4_after_twelve_hours_everybody_signs_in_anew(cast: Cast, page_client: 
     assert browser.get("/visits").response.status_code == 302
 
 
+def test_H4_a_browser_that_nobody_uses_is_signed_out(app: Flask, cast: Cast, page_client: Pages) -> None:
+    store = app.config["SESSION_REDIS"]
+    for person, path, minutes, status in (
+        (cast.dana, "/admin/day", 14, 200),
+        (cast.dana, "/admin/day", 16, 302),
+        (cast.ana, "/visits", 16, 200),
+        (cast.ana, "/visits", 31, 302),
+    ):
+        browser = page_client(person)
+        assert browser.get(path).response.status_code == 200
+        key = f"session:{session_id(browser)}"
+        kept = json.loads(store.get(key))
+        store.set(key, json.dumps({**kept, "seen": kept["seen"] - 60 * minutes}))
+        before = len(families(person))
+        assert browser.get(path).response.status_code == status, (path, minutes)
+        assert len(families(person)) == before - (status == 302), "it is off the list, too"
+
+
 def test_signing_out_takes_it_off_the_list(cast: Cast, page_client: Pages) -> None:
     browser = page_client(cast.ana)
     assert len(families(cast.ana)) == 1
@@ -135,8 +154,6 @@ def test_signing_out_takes_it_off_the_list(cast: Cast, page_client: Pages) -> No
 
 def test_a_session_without_a_sign_in_opens_nothing(app: Flask, cast: Cast, page_client: Pages) -> None:
     """One from before this version, or one that somebody wrote into Redis."""
-    import json
-
     browser, store = page_client(cast.ana), app.config["SESSION_REDIS"]
     key = f"session:{session_id(browser)}"
     kept = json.loads(store.get(key))

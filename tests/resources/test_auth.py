@@ -172,9 +172,7 @@ def used_long_ago() -> None:
 def test_H6_two_refreshes_that_cross_get_the_same_token_and_stay_signed_in(api_client: Api, cast: Cast) -> None:
     first = login(api_client).json
     one, other = (with_token(api_client, first["refresh_token"]).post("/auth/refresh").json for _ in range(2))
-    secrets = {
-        jwt.decode(pair["refresh_token"], options={"verify_signature": False})["sec"] for pair in (one, other)
-    }
+    secrets = {jwt.decode(pair["refresh_token"], options={"verify_signature": False})["sec"] for pair in (one, other)}
     assert len(secrets) == 1, "a second line of tokens, which a thief could go on with unseen"
     assert with_token(api_client, other["access_token"]).get("/me").status_code == 200
     assert with_token(api_client, one["refresh_token"]).post("/auth/refresh").status_code == 200
