@@ -53,6 +53,11 @@ def test_noa_is_invited_chooses_a_password_and_works(app: Flask, cast: Cast, pag
     assert actions(person)[0] == ("account.invited", "success")
 
 
+def test_only_administrators_are_shown_the_way(cast: Cast, page_client: Pages) -> None:
+    for person, shown in ((cast.olga, True), (cast.dana, False), (cast.ana, False)):
+        assert page_client(person).get("/account", status=200).says("Accounts of staff") is shown
+
+
 def test_an_invitation_works_for_seven_days(
     app: Flask, cast: Cast, page_client: Pages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
