@@ -3,10 +3,11 @@
 from flask import Flask
 
 from server import models  # noqa: F401 - every table is known before anything asks for one
+from server.admin.admin_routes import accounts as staff_accounts
 from server.admin.admin_routes import admin, audit
 from server.extensions import api, bootstrap, cache, cors, csrf, db, jwt, mail, migrate
 from server.jobs import wake
-from server.patient.patient_routes import patient, patient_account
+from server.patient.patient_routes import own_account, own_account_changes, patient, patient_account
 from server.resources import api_blueprints, api_docs, hooks
 from server.settings import Settings
 from server.web import accounts, guards, health, identity, pages, problems, security_headers, sentry, sessions, uploads
@@ -43,10 +44,8 @@ def create_app(settings: Settings) -> Flask:
 
     # Doors
     app.register_blueprint(health.blueprint)
-    app.register_blueprint(patient)
-    app.register_blueprint(patient_account)
-    app.register_blueprint(admin)
-    app.register_blueprint(audit)
+    for pages_of in (patient, patient_account, own_account, own_account_changes, admin, staff_accounts, audit):
+        app.register_blueprint(pages_of)
     app.register_blueprint(api_docs)
     app.register_blueprint(hooks)
     for blueprint in api_blueprints:

@@ -1,4 +1,4 @@
-"""The command line: `frontdesk demo | serve | worker | clock | migrate | create-admin | doctor | job | bounce`."""
+"""The command line: `frontdesk demo | serve | worker | clock | migrate | create-admin | doctor | job | ...`."""
 
 import os
 import sys
@@ -170,9 +170,43 @@ def create_admin(settings: Settings, email: str, name: str, password: str) -> No
         try:
             accounts.create_administrator(email=email, password=password, name=name)
         except Invalid as problem:
-            sentences = [f"{field}: {line}" for field, lines in problem.extra["errors"].items() for line in lines]
-            raise click.ClickException("\n".join(sentences)) from problem
+            raise click.ClickException(_sentences(problem)) from problem
     click.echo(f"{email} may sign in at {settings.base_url}/login")
+
+
+@main.command("invite")
+@click.option("--email", prompt=True)
+@click.option("--name", prompt=True)
+@click.option("--role", prompt=True, type=click.Choice(["administrator", "front-desk", "practitioner"]))
+@with_settings
+def invite(settings: Settings, email: str, name: str, role: str) -> None:
+    """Invite a member of staff: a letter with which they choose their own password."""
+    from server.app import create_app
+    from server.errors import Invalid
+    from server.services import access, staff_accounts
+
+    with create_app(settings).app_context():
+        try:
+            staff_accounts.invite(email=email, name=name, role=role, actor=access.SYSTEM)
+        except Invalid as problem:
+            raise click.ClickException(_sentences(problem)) from problem
+    click.echo(f"An invitation to {email} is on its way. Its link works for seven days.")
+
+
+@main.command("reset-second-factor")
+@click.argument("email")
+@with_settings
+def reset_second_factor(settings: Settings, email: str) -> None:
+    """Let somebody in by password alone who lost phone, passkeys and recovery codes. Be sure who asks."""
+    from server.app import create_app
+    from server.services import access, staff_accounts
+
+    with create_app(settings).app_context():
+        user_id = staff_accounts.find(email)
+        if user_id is None:
+            raise click.ClickException("There is no account with this address.")
+        staff_accounts.reset_second_factor(user_id, actor=access.SYSTEM)
+    click.echo(f"{email} signs in by password alone now, and is told by letter.")
 
 
 @main.command()
@@ -317,6 +351,10 @@ def grants(settings: Settings, role: str) -> None:
 
     create_app(settings)
     click.echo(grants_for(role))
+
+
+def _sentences(problem: Any) -> str:
+    return "\n".join(f"{field}: {line}" for field, lines in problem.extra["errors"].items() for line in lines)
 
 
 def _check_servers(settings: Settings, *, redis: bool = True) -> None:

@@ -16,7 +16,7 @@ from server.tables.feeds import CalendarFeed
 from server.tables.messaging import ClosedAddress, LetterText, OutboxMessage, ReminderRule, TextReply
 from server.tables.people import SAME_PHONE, Patient, Practitioner, RelatedPerson
 from server.tables.scheduling import Closure, ClosurePlanItem, ExternalCalendar, Schedule, schedule_services
-from server.tables.security import KnownDevice, RefreshToken, Role, TokenFamily, User, user_roles
+from server.tables.security import KnownDevice, Passkey, RefreshToken, Role, TokenFamily, User, user_roles
 from server.tables.waiting import FreedTime, WaitlistEntry, WaitlistOffer
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
     "LetterText",
     "Location",
     "OutboxMessage",
+    "Passkey",
     "Patient",
     "Practitioner",
     "PractitionerRule",

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 SECRETS = {
     "secret_key",
     "jwt_secret_key",
+    "jwt_secret_key_previous",
     "database_url",
     "redis_url",
     "mail_password",
@@ -36,6 +37,7 @@ class Settings:
     jwt_secret_key: str
     database_url: str
     redis_url: str
+    jwt_secret_key_previous: str = ""
     base_url: str = "http://127.0.0.1:8000"
     clinic_name: str = "Frontdesk"
     trusted_hosts: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ class Settings:
     hold_minutes: int = 5
     access_token_minutes: int = 15
     refresh_token_days: int = 30
+    staff_second_factor: bool = True
     mail_server: str = ""
     mail_port: int = 587
     mail_username: str = ""
@@ -144,11 +147,16 @@ def _convert(raw: str, kind: Any) -> Any:
 
 def _wrong(values: Mapping[str, Any]) -> list[str]:
     found = []
-    for key in ("secret_key", "jwt_secret_key"):
+    for key in ("secret_key", "jwt_secret_key", "jwt_secret_key_previous"):
         if values.get(key) and len(values[key]) < 32:
             found.append(f"{key.upper()} is too short: 32 characters or more, for example from `openssl rand -hex 32`.")
     if values.get("secret_key") and values.get("secret_key") == values.get("jwt_secret_key"):
         found.append("JWT_SECRET_KEY must differ from SECRET_KEY.")
+    if values.get("jwt_secret_key_previous") and values["jwt_secret_key_previous"] in (
+        values.get("secret_key"),
+        values.get("jwt_secret_key"),
+    ):
+        found.append("JWT_SECRET_KEY_PREVIOUS is the key before JWT_SECRET_KEY, and no other one.")
     if values.get("database_url") and not values["database_url"].startswith(
         ("postgresql:", "postgres:", "postgresql+psycopg:")
     ):

@@ -14,7 +14,7 @@ from flask import Flask
 from sqlalchemy import make_url
 
 from server.app import create_app
-from server.extensions import db
+from server.extensions import db, security
 from server.jobs import schema
 from server.jobs.sms import breaker
 from server.jobs.wake import bell
@@ -25,6 +25,7 @@ from tests.cast import Cast, Person
 from tests.clients import ApiClient, PageClient
 from tests.on_record import Witness
 from tests.running import LiveServer, start_live_server
+from tests.second_step import MOMENT
 
 # Sessions join the test's outer transaction: a commit inside releases a savepoint, and callbacks run for real.
 db.session.session_factory.configure(join_transaction_mode="create_savepoint")
@@ -82,6 +83,7 @@ def settings(new_database: Callable[[str], str], redis_url: str, tmp_path_factor
         database_pool=10,  # the threads of a race have one each
         redis_url=redis_url,
         mail_folder=str(mail),
+        staff_second_factor=False,  # tests that are about it turn it on
     )
 
 
@@ -155,6 +157,12 @@ def _empty_tables() -> None:
 @pytest.fixture
 def cast(context: None) -> Cast:
     return people.gather()
+
+
+@pytest.fixture
+def still_codes(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of one-time codes stands still, so that no test meets the end of half a minute."""
+    monkeypatch.setattr(security.totp_factory._totp, "now", staticmethod(lambda: MOMENT))  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -63,6 +63,7 @@ def start_live_server(
         "MAIL_FOLDER": str(mail_folder),
         "WEB_WORKERS": str(workers),
         "LOG_LEVEL": "WARNING",
+        "STAFF_SECOND_FACTOR": "0",  # tests that are about it turn it on
         **env,
     }
     log = mail_folder / "server.log"

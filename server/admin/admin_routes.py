@@ -3,6 +3,7 @@
 from flask import Blueprint
 
 from server.admin import (
+    account_pages,
     appearance_pages,
     appointment_pages,
     audit_pages,
@@ -23,7 +24,7 @@ from server.admin import (
     timetable_pages,
     waitlist_pages,
 )
-from server.web.guards import auditors_on_pages, guard, staff_on_pages
+from server.web.guards import auditors_on_pages, fresh_staff_on_pages, guard, staff_on_pages
 
 admin = Blueprint("admin", __name__, url_prefix="/admin")
 guard(admin, staff_on_pages)
@@ -157,3 +158,15 @@ admin.add_url_rule("/jobs/<uuid:job_id>/cancel", view_func=job_pages.cancel_job,
 admin.add_url_rule("/jobs/<uuid:job_id>/file", view_func=job_pages.download_result)
 admin.add_url_rule("/timetable", view_func=timetable_pages.show_timetable)
 admin.add_url_rule("/timetable/<string:name>/run", view_func=timetable_pages.run_job, methods=["POST"])
+
+# Who may sign in as staff: for whoever gave their password a moment ago
+accounts = Blueprint("staff_accounts", __name__, url_prefix="/admin/accounts")
+guard(accounts, fresh_staff_on_pages)
+
+ACCOUNT = "/<uuid:user_id>"
+accounts.add_url_rule("", view_func=account_pages.list_accounts)
+accounts.add_url_rule("", view_func=account_pages.invite_staff, methods=["POST"])
+accounts.add_url_rule(f"{ACCOUNT}/invite", view_func=account_pages.invite_again, methods=["POST"])
+accounts.add_url_rule(f"{ACCOUNT}/role", view_func=account_pages.change_role, methods=["POST"])
+accounts.add_url_rule(f"{ACCOUNT}/<any('on', 'off'):to>", view_func=account_pages.switch_account, methods=["POST"])
+accounts.add_url_rule(f"{ACCOUNT}/second-factor", view_func=account_pages.reset_second_factor, methods=["POST"])

@@ -92,6 +92,10 @@ LETTERS = {
     "account-password-changed": "Your password was changed",
     "account-new-sign-in": "A new sign-in",
     "account-export-ready": "A file is ready",
+    "account-sign-in-changed": "Second factor or passkeys changed",
+    "account-new-address": "Confirm a new e-mail address",
+    "account-address-changed": "The e-mail address was changed",
+    "account-invited": "Invitation of staff",
 }
 # audit action -> what became of the clinic's own words in a letter
 LETTER_TEXT_HISTORY = {
@@ -165,3 +169,7 @@ def state_of(appointment: Appointment) -> tuple[str, str]:
 def history_line(action: str) -> str:
     """An audit action in words; one that is not listed stays readable."""
     return HISTORY.get(action, action.rpartition(".")[2].replace("-", " ").capitalize())
+
+
+# Roles of staff, as administrators give them.
+ROLES = {"administrator": "Administrator", "front-desk": "Front desk", "practitioner": "Practitioner"}

@@ -38,6 +38,7 @@ TIMETABLE: tuple[Job, ...] = (
     Job("forget-bulk-files", 3600, housekeeping.forget_bulk_files, "Files of imports and exports after a week.", BULK),
     Job("forget-idempotency-keys", 3600, housekeeping.forget_idempotency_keys, "Answers older than 48 hours.", BULK),
     Job("forget-refresh-tokens", 86400, housekeeping.forget_refresh_tokens, "Tokens that expired a month ago.", BULK),
+    Job("forget-sign-ins", 86400, housekeeping.forget_sign_ins, "Sign-ins that ended a month ago.", BULK),
     Job("forget-text-replies", 86400, housekeeping.forget_text_replies, "Replies to texts after 90 days.", BULK),
     Job("forget-devices", 86400, housekeeping.forget_devices, "Browsers that nobody used for a year.", BULK),
 )

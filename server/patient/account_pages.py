@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from flask import flash, redirect, render_template, request, url_for
+from flask import flash, g, redirect, render_template, request, url_for
 from flask_wtf import FlaskForm
 from werkzeug.wrappers import Response
 from wtforms import EmailField, IntegerField, PasswordField, StringField
@@ -159,7 +159,7 @@ def _password_page(token: str, form: NewPasswordForm, refusal: Invalid | None = 
 
 def after_sign_in() -> Response:
     """Staff go to the day; whoever was choosing a time goes on with it; everybody else to their visits."""
-    if current_actor().is_staff:
+    if current_actor().is_staff or g.get("lacks_second_factor"):  # the guard there says what they lack
         return redirect(url_for("admin.show_day"))
     if current_actor().may("audit"):
         return redirect(url_for("audit.show_audit"))

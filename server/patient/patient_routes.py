@@ -5,16 +5,18 @@ from flask import Blueprint
 from server.patient import (
     access_pages,
     account_pages,
+    address_pages,
     booking_pages,
     feed_pages,
     link_pages,
     logo_pages,
     preference_pages,
     session_pages,
+    sign_in_pages,
     visit_pages,
     waitlist_pages,
 )
-from server.web.guards import account_on_pages, everybody, guard
+from server.web.guards import account_on_pages, everybody, fresh_account_on_pages, guard
 
 patient = Blueprint("patient", __name__)
 guard(patient, everybody)
@@ -34,6 +36,8 @@ patient.post("/forgot-password")(account_pages.send_new_password)
 patient.get("/forgot-password/sent")(account_pages.show_new_password_sent)
 patient.get("/reset-password/<token>")(account_pages.choose_password)
 patient.post("/reset-password/<token>")(account_pages.set_password)
+patient.get("/new-address/<token>")(address_pages.ask_confirm_address)
+patient.post("/new-address/<token>")(address_pages.confirm_new_address)
 patient.get("/visit-links/<token>")(link_pages.show_visit_link)
 patient.post("/visit-links/<token>/<any('confirm', 'cancel'):step>")(link_pages.answer_visit_link)
 patient.get("/visit-links/<token>/move")(link_pages.choose_other_time)
@@ -72,3 +76,22 @@ patient_account.post("/waitlist/<uuid:entry_id>/leave")(waitlist_pages.leave)
 patient_account.get("/waitlist/offers/<uuid:offer_id>")(waitlist_pages.show_offer)
 patient_account.post("/waitlist/offers/<uuid:offer_id>/accept")(waitlist_pages.accept_offer)
 patient_account.post("/waitlist/offers/<uuid:offer_id>/decline")(waitlist_pages.decline_offer)
+
+# How somebody signs in, and where they are signed in
+own_account = Blueprint("own_account", __name__, url_prefix="/account")
+guard(own_account, account_on_pages)
+
+own_account.get("")(sign_in_pages.show_sign_in)
+own_account.post("/sign-ins/<uuid:family_id>/end")(sign_in_pages.end_sign_in)
+own_account.post("/sign-ins/end-others")(sign_in_pages.end_other_sign_ins)
+
+own_account_changes = Blueprint("own_account_changes", __name__, url_prefix="/account")
+guard(own_account_changes, fresh_account_on_pages)
+
+own_account_changes.get("/second-factor")(sign_in_pages.show_second_factor)
+own_account_changes.post("/second-factor")(sign_in_pages.turn_on_second_factor)
+own_account_changes.post("/second-factor/off")(sign_in_pages.turn_off_second_factor)
+own_account_changes.post("/recovery-codes")(sign_in_pages.renew_recovery_codes)
+own_account_changes.post("/passkeys/<uuid:passkey_id>/remove")(sign_in_pages.remove_passkey)
+own_account_changes.get("/e-mail")(address_pages.ask_new_address)
+own_account_changes.post("/e-mail")(address_pages.send_new_address)

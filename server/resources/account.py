@@ -6,7 +6,7 @@ from flask import g
 
 from server.resources.schemas.auth import MeSchema
 from server.resources.schemas.fields import NothingSchema
-from server.services import people, tokens
+from server.services import people, second_factor, tokens
 from server.web.guards import account_by_api, guard
 from server.web.identity import current_actor
 from server.web.rest import Blueprint, MethodView
@@ -26,7 +26,7 @@ class Me(MethodView):
             "email": actor.email,
             "name": actor.name,
             "roles": sorted(actor.roles),
-            "second_factors": [],
+            "second_factors": second_factor.names_of(actor),
             "patients": people.read_own(actor=actor),
         }
 

@@ -17,7 +17,7 @@ from server.resources.schemas.auth import (
     TokensSchema,
 )
 from server.resources.schemas.fields import NothingSchema
-from server.services import access, accounts, devices, passwords, tokens
+from server.services import access, accounts, passwords, tokens
 from server.utils.tokens import new_secret
 from server.web.guards import anyone_by_api, guard
 from server.web.identity import current_actor
@@ -88,16 +88,22 @@ class ResetPassword(MethodView):
 class Login(MethodView):
     decorators = [*reversed(sign_in_limits)]
 
-    @auth.doc(refusals=[401, 429])
+    @auth.doc(refusals=[401, 403, 429])
     @auth.arguments(LoginSchema)
     @auth.response(200, TokensSchema)
     def post(self, body: dict[str, str]) -> dict[str, Any]:
-        """Sign in: an access token and a refresh token"""
-        actor = current_actor()
-        user = accounts.check_password(email=body["email"], password=body["password"], actor=actor)
-        devices.note_sign_in(user.id, agent=request.user_agent.string, actor=actor)
+        """Sign in: an access token and a refresh token
+
+        Where the account has a second factor, `code` is needed, too: of the authenticator app, or a recovery code.
+        Without it, or with a wrong one, the answer is 401 `second-factor-required`. Staff without a second factor get
+        403 `second-factor-missing`, where the clinic wants one of them.
+        """
+        actor, agent = current_actor(), request.user_agent.string
+        user = accounts.sign_in(**body, agent=agent, actor=actor)
+        if current_app.config["FRONTDESK"].staff_second_factor:
+            access.demand_second_factor(actor=access.actor_for(user.id))
         secret = new_secret()
-        family_id = tokens.begin_family(user.id, secret=secret, lifetime=_refresh_lifetime(), actor=actor)
+        family_id = tokens.begin_family(user.id, secret=secret, lifetime=_refresh_lifetime(), actor=actor, agent=agent)
         return _pair(user.id, family_id, secret)
 
 
@@ -109,15 +115,16 @@ class Refresh(MethodView):
     def post(self, _body: dict[str, Any]) -> dict[str, Any]:
         """A new pair for a refresh token
 
-        The refresh token is sent as Bearer and is used up. One that comes twice ends the whole sign-in.
+        The refresh token is sent as Bearer and is used up. One that comes twice ends the whole sign-in, unless it comes
+        within five seconds: requests that cross get the same new refresh token.
         """
         verify_jwt_in_request(refresh=True)
         claims = get_jwt()
-        user_id, family_id, secret = UUID(claims["sub"]), UUID(claims["fam"]), new_secret()
-        tokens.rotate(
+        user_id, family_id = UUID(claims["sub"]), UUID(claims["fam"])
+        secret = tokens.rotate(
             family_id=family_id,
             old_secret=claims["sec"],
-            new_secret=secret,
+            secret_key=current_app.config["SECRET_KEY"],
             lifetime=_refresh_lifetime(),
             actor=current_actor(),
         )
@@ -130,9 +137,11 @@ def _refresh_lifetime() -> timedelta:
 
 
 def _pair(user_id: UUID, family_id: UUID, secret: str) -> dict[str, Any]:
-    family = {"fam": str(family_id)}
+    family, headers = {"fam": str(family_id)}, current_app.config["JWT_HEADERS"]
     return {
-        "access_token": create_access_token(str(user_id), additional_claims=family),
-        "refresh_token": create_refresh_token(str(user_id), additional_claims={**family, "sec": secret}),
+        "access_token": create_access_token(str(user_id), additional_claims=family, additional_headers=headers),
+        "refresh_token": create_refresh_token(
+            str(user_id), additional_claims={**family, "sec": secret}, additional_headers=headers
+        ),
         "expires_in": int(current_app.config["JWT_ACCESS_TOKEN_EXPIRES"].total_seconds()),
     }

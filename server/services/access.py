@@ -39,7 +39,7 @@ _DESK = frozenset(
 )
 # What each role may do to any appointment or patient. People and their proxies act through `grants`.
 MAY: Mapping[str, frozenset[str]] = {
-    ADMINISTRATOR: _DESK | {"set-up", "import", "export", "jobs", "audit"},
+    ADMINISTRATOR: _DESK | {"set-up", "import", "export", "jobs", "accounts", "audit"},
     FRONT_DESK: _DESK,
     PRACTITIONER: frozenset({"read", "step", "approve"}),  # their own appointments only
     AUDITOR: frozenset({"audit"}),  # what is on record, and nothing else
@@ -62,6 +62,12 @@ WITH_NAMES = (
 )
 
 
+class SecondFactorMissing(DomainError):
+    """Staff do not get in with a password alone, where the clinic wants it so."""
+
+    status, slug, title = 403, "second-factor-missing", "Please set up a second factor"
+
+
 class Unauthenticated(DomainError):
     """Nobody the server knows."""
 
@@ -79,6 +85,7 @@ class Actor:
     practitioner_id: UUID | None = None
     own_patient_id: UUID | None = None
     grants: Mapping[UUID, frozenset[str]] = field(default_factory=dict)  # patient id -> {"read", "book"}
+    has_second_factor: bool = False  # a password alone does not sign in
     visitor_id: UUID | None = None  # of a browser before it signed in
     is_link: bool = False  # somebody who has a letter with a signed link, and did not sign in
     is_text: bool = False  # somebody who has the phone that a text went to
@@ -115,6 +122,7 @@ SYSTEM = Actor(name="Frontdesk", roles=frozenset({ADMINISTRATOR}))
 
 ACTOR = Statement(f"""
     SELECT u.email, u.name, claim.*,
+           (u.tf_primary_method IS NOT NULL OR EXISTS (SELECT FROM passkeys WHERE user_id = u.id)) AS second_factor,
            ARRAY(SELECT r.name FROM user_roles ur JOIN roles r ON r.id = ur.role_id WHERE ur.user_id = u.id) AS roles,
            (SELECT id FROM practitioners WHERE user_id = u.id) AS practitioner_id,
            (SELECT id FROM patients WHERE user_id = u.id) AS own_patient_id,
@@ -124,7 +132,8 @@ ACTOR = Statement(f"""
       LEFT JOIN LATERAL ({answered.CLAIM} WHERE CAST(:key AS text) IS NOT NULL) AS claim ON true
      WHERE u.id = :user_id AND u.active
        AND (CAST(:family_id AS uuid) IS NULL OR EXISTS (
-            SELECT FROM token_families f WHERE f.id = :family_id AND f.user_id = u.id AND f.revoked_at IS NULL))
+            SELECT FROM token_families f WHERE f.id = :family_id AND f.user_id = u.id AND f.revoked_at IS NULL
+               AND (f.expires_at IS NULL OR f.expires_at > statement_timestamp())))
 """)
 
 
@@ -159,6 +168,7 @@ def actor_and_claim(
         practitioner_id=row.practitioner_id,
         own_patient_id=row.own_patient_id,
         grants=grants,
+        has_second_factor=row.second_factor,
         ip=ip,
         request_id=request_id,
     )
@@ -173,6 +183,11 @@ def visitor(visitor_id: UUID | None = None, *, ip: str = "", request_id: str = "
 def as_visitor(actor: Actor, visitor_id: UUID | None) -> Actor:
     """The same actor, still owning what the browser held before it signed in."""
     return replace(actor, visitor_id=visitor_id)
+
+
+def as_private(actor: Actor) -> Actor:
+    """The same person without what their work lets them do."""
+    return replace(actor, roles=actor.roles - STAFF, practitioner_id=None)
 
 
 def visible_appointments(actor: Actor) -> Select[Appointment]:
@@ -254,3 +269,11 @@ def demand(action: str, *, actor: Actor) -> None:
     """Raises NotAllowed unless a role of the actor allows `action`."""
     if not actor.may(action):
         raise NotAllowed("Your role does not allow this.")
+
+
+def demand_second_factor(*, actor: Actor) -> None:
+    """Raises SecondFactorMissing for staff who have none yet; for doors of a clinic whose settings want it."""
+    if actor.is_staff and not actor.has_second_factor:
+        raise SecondFactorMissing(
+            "Staff need a second factor. Sign in on the pages with a browser, and set one up under Sign-in and devices."
+        )

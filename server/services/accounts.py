@@ -13,8 +13,8 @@ from sqlalchemy.exc import IntegrityError
 
 from server.errors import DomainError, Invalid
 from server.extensions import db
-from server.models import Patient, Role, User
-from server.services import access, audit, outbox
+from server.models import Location, Patient, Role, User
+from server.services import access, audit, devices, outbox, second_factor
 from server.services.access import Actor
 from server.services.transaction import atomic
 from server.utils import clock
@@ -118,11 +118,24 @@ def confirm_account(token: str, *, actor: Actor) -> UUID:
     return user.id
 
 
-def check_password(*, email: str, password: str, actor: Actor) -> User:
-    """The account of these credentials.
+def own_zone(user_id: UUID) -> str:
+    """The zone in which somebody is told instants that are at no place: their own, or that of a place of the clinic."""
+    own = db.session.scalar(select(Patient.time_zone).where(Patient.user_id == user_id))
+    anywhere = select(Location.time_zone).where(Location.is_active).order_by(Location.created_at, Location.id).limit(1)
+    return own or db.session.scalar(anywhere) or "UTC"
 
-    Raises InvalidCredentials for an unknown address, a wrong password, an account that is switched off or
-    not confirmed. A password is hashed in each of these cases, so that the time does not tell them apart.
+
+def own_account(user_id: UUID) -> User:
+    """The account of whoever is signed in, to be shown to them."""
+    return db.session.get_one(User, user_id)
+
+
+def sign_in(*, email: str, password: str, code: str = "", agent: str, actor: Actor) -> User:
+    """The account of these credentials, for a program; its second factor is asked for like a browser's.
+
+    Raises InvalidCredentials for an unknown address, a wrong password, an account that is switched off or not
+    confirmed. A password is hashed in each of these cases, so that the time does not tell them apart. With the right
+    password SecondFactorRequired or TooManyCodes (services/second_factor.py).
     """
     with atomic():
         user = db.session.scalars(select(User).where(User.email == email.strip().lower())).one_or_none()
@@ -132,16 +145,31 @@ def check_password(*, email: str, password: str, actor: Actor) -> User:
         else:
             right = bool(verify_and_update_password(password, user))
         accepted = user is not None and right and user.active and user.confirmed_at is not None
-        audit.record(
-            "account.signed-in",
-            actor=replace(actor, user_id=user.id) if accepted and user else actor,
-            object_type="User",
-            object_id=user.id if user else None,
-            outcome="success" if accepted else "refused",
-        )
+        asks = accepted and user is not None and second_factor.has_any(user)
+        if not accepted or (asks and not code):
+            _record_sign_in(user, actor, outcome="refused")
     if not accepted or user is None:
         raise InvalidCredentials("The e-mail address or the password is wrong, or the address is not confirmed yet.")
+    if asks and not code:
+        raise second_factor.SecondFactorRequired(
+            "Send the code of the authenticator app, or a recovery code, as `code`."
+        )
+    if asks:
+        second_factor.check(user.id, code, actor=actor)
+    with atomic():
+        _record_sign_in(user, actor, outcome="success")
+        devices.note_sign_in(user.id, agent=agent, actor=actor)
     return user
+
+
+def _record_sign_in(user: User | None, actor: Actor, *, outcome: str) -> None:
+    audit.record(
+        "account.signed-in",
+        actor=replace(actor, user_id=user.id) if user and outcome == "success" else actor,
+        object_type="User",
+        object_id=user.id if user else None,
+        outcome=outcome,
+    )
 
 
 def _checked(

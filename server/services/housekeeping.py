@@ -3,15 +3,16 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, select
 
 from server.extensions import db
-from server.models import IdempotencyKey, KnownDevice, RefreshToken, TextReply
+from server.models import IdempotencyKey, KnownDevice, RefreshToken, TextReply, TokenFamily
 from server.services import bulk_jobs
 from server.services.transaction import atomic
 
 IDEMPOTENCY_KEYS_FOR = timedelta(hours=48)
 REFRESH_TOKENS_FOR = timedelta(days=30)
+SIGN_INS_FOR = timedelta(days=30)
 TEXT_REPLIES_FOR = timedelta(days=90)
 DEVICES_FOR = timedelta(days=365)
 
@@ -24,6 +25,15 @@ def forget_idempotency_keys() -> int:
 def forget_refresh_tokens() -> int:
     """Delete refresh tokens a month after they expired; until then a reuse is noticed."""
     return _delete(delete(RefreshToken).where(RefreshToken.expires_at < func.now() - REFRESH_TOKENS_FOR))
+
+
+def forget_sign_ins() -> int:
+    """Delete sign-ins of browsers a month after they ended, and those of programs with their last refresh token."""
+    of_browser, month_ago = TokenFamily.kind == "browser", func.now() - SIGN_INS_FOR
+    is_empty = ~select(RefreshToken.id).where(RefreshToken.family_id == TokenFamily.id).exists()
+    browsers = of_browser & (TokenFamily.expires_at < month_ago)
+    programs = ~of_browser & (TokenFamily.created_at < month_ago) & is_empty
+    return _delete(delete(TokenFamily).where(browsers | programs))
 
 
 def forget_text_replies() -> int:

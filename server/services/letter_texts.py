@@ -76,6 +76,12 @@ ABOUT = {
     "account-exists": About("Whoever registers", "When the address that registers has an account already.", _OF_ALL),
     "account-reset": About("Whoever has an account", "When a new password is asked for.", _OF_ALL),
     "account-password-changed": About("Whoever has an account", "When the password was changed.", _OF_ALL),
+    "account-sign-in-changed": About(
+        "Whoever has an account", "When a second factor, a passkey or recovery codes change.", _OF_ALL
+    ),
+    "account-new-address": About("Whoever has an account", "When another address is asked for: to that one.", _OF_ALL),
+    "account-address-changed": About("Whoever has an account", "When the address changed: to the old one.", _OF_ALL),
+    "account-invited": About("Staff", "When an administrator makes an account for them.", _OF_ALL),
     "account-new-sign-in": About("Whoever has an account", "When somebody signs in from a new device.", _OF_ALL),
     "account-export-ready": About("Whoever asked for an export", "When its file can be downloaded.", _OF_ALL),
 }

@@ -20,7 +20,6 @@ from server.models import (
     Appointment,
     Closure,
     ClosurePlanItem,
-    Location,
     OutboxMessage,
     Patient,
     Practitioner,
@@ -29,7 +28,17 @@ from server.models import (
     User,
     WaitlistOffer,
 )
-from server.services import access, addresses, appearance, letter_samples, links, offers, reminders
+from server.services import (
+    access,
+    accounts,
+    addresses,
+    appearance,
+    email_changes,
+    letter_samples,
+    links,
+    offers,
+    reminders,
+)
 from server.services.appearance import Appearance
 from server.services.letter_rendering import Letter, language_of, render, time_of_visit
 from server.services.letter_texts import Words
@@ -362,21 +371,28 @@ def _about_account(message: OutboxMessage, settings: Settings) -> Letter:
     user = db.session.get_one(User, message.user_id, populate_existing=True)
     if message.letter == "account-confirm" and user.confirmed_at is not None:
         raise NoLongerTrue("The address is confirmed.")
+    if message.letter == "account-new-address" and not user.new_email:
+        raise NoLongerTrue("The address was confirmed, or another one was asked for.")
+    if message.letter == "account-invited" and user.password:
+        raise NoLongerTrue("A password was chosen.")
+    to = {"account-new-address": user.new_email, "account-address-changed": user.previous_email}
     path = {
         "account-confirm": lambda: f"confirm/{generate_confirmation_token(user)}",
         "account-exists": lambda: "login",
         "account-export-ready": lambda: "admin/jobs",
         "account-reset": lambda: f"reset-password/{generate_reset_password_token(user)}",
+        "account-invited": lambda: f"reset-password/{generate_reset_password_token(user)}",
+        "account-address-changed": lambda: "login",
+        "account-sign-in-changed": lambda: "account",
+        "account-new-address": lambda: f"new-address/{email_changes.make_token(user, secret_key=settings.secret_key)}",
     }.get(message.letter, lambda: "forgot-password")
-    own = db.session.scalars(select(Patient).where(Patient.user_id == user.id)).one_or_none()
-    anywhere = select(Location.time_zone).where(Location.is_active).order_by(Location.created_at, Location.id).limit(1)
     return render(
         message.letter,
-        to=user.email,
+        to=to.get(message.letter) or user.email,
         settings=settings,
         reader=user.name,
         language=language_of(user.language),
-        zone=(own and own.time_zone) or db.session.scalar(anywhere),
+        zone=accounts.own_zone(user.id),
         at=message.created_at,
         link=f"{settings.base_url}/{path()}",
     )
@@ -440,6 +456,10 @@ COMPOSERS: dict[str, Callable[[OutboxMessage, Settings], Letter]] = {
     "account-password-changed": _about_account,
     "account-new-sign-in": _about_account,
     "account-export-ready": _about_account,
+    "account-sign-in-changed": _about_account,
+    "account-new-address": _about_account,
+    "account-address-changed": _about_account,
+    "account-invited": _about_account,
 }
 
 __all__ = ["COMPOSERS", "Letter", "compose", "preview", "sample"]

@@ -1,5 +1,6 @@
 """A forgotten password: a letter with a link that works once, and the new password behind it."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from flask_security import hash_password
@@ -14,6 +15,8 @@ from server.services.access import Actor
 from server.services.transaction import atomic
 from server.utils import clock
 from server.utils.tokens import new_secret
+
+INVITED_FOR = timedelta(days=7)
 
 
 def ask_for_new(email: str, *, actor: Actor) -> None:
@@ -37,6 +40,8 @@ def ask_for_new(email: str, *, actor: Actor) -> None:
 def demand_valid(token: str) -> User:
     """The account of a link. Raises Invalid when it was used, is too old, or was never ours."""
     expired, invalid, user = reset_password_token_status(token)
+    if user is not None and expired and not user.password and user.invited_at:
+        expired = user.invited_at < clock.now() - INVITED_FOR
     if user is None or expired or invalid or not user.active:
         raise Invalid("This link is not valid any more. Ask for a new one.", errors={"token": ["Not valid any more."]})
     found: User = user

@@ -2,19 +2,29 @@
 
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
-from flask import Flask, request
+from flask import Flask, request, session, url_for
 from flask_login import user_logged_in, user_logged_out
 from flask_security import LoginForm, MailUtil, SQLAlchemyUserDatastore, current_user
 from flask_security.utils import validate_redirect_url
 from werkzeug.exceptions import UnsupportedMediaType
 
 from server.extensions import db, security
-from server.models import Role, User
-from server.services import audit, devices, outbox, transaction
+from server.models import Passkey, Role, User
+from server.services import audit, devices, outbox, tokens, transaction
 from server.services.transaction import atomic
-from server.web.identity import plain_visitor
-from server.web.limits import sign_in_limits
+from server.web import second_factors
+from server.web.identity import FAMILY, plain_visitor
+from server.web.limits import second_step_limit, sign_in_again_limit, sign_in_limits
+
+LIMITED = {
+    "security.login": sign_in_limits,
+    "security.verify": [sign_in_again_limit],
+    "security.two_factor_token_validation": [second_step_limit],
+    "security.mf_recovery": [second_step_limit],
+    "security.wan_signin_response": [second_step_limit],
+}
 
 
 class Datastore(SQLAlchemyUserDatastore):
@@ -41,6 +51,7 @@ class SignInForm(LoginForm):
 
     def validate(self, **kwargs: Any) -> bool:
         accepted = bool(super().validate(**kwargs))
+        self.next.data = self.next.data or url_for("patient_account.after_sign_in")  # else: back to where one came from
         if not accepted:
             with atomic():
                 audit.record(
@@ -63,7 +74,13 @@ class SignInForm(LoginForm):
 
 def init_app(app: Flask) -> None:
     """Bind Flask-Security; its sign-in takes forms only, is limited, and goes on record."""
-    security.init_app(app, Datastore(db, User, Role), mail_util_cls=OutboxMail, login_form=SignInForm)
+    for name, ours in {"mail_util_cls": OutboxMail, **second_factors.CLASSES}.items():
+        setattr(security, f"_{name}", ours)  # init_app takes forms only, and ignores these without a word
+    datastore = Datastore(db, User, Role, webauthn_model=Passkey)
+    security.init_app(app, datastore, login_form=SignInForm, **second_factors.FORMS)
+    second_factors.init_app(app)
+    # A session is the only way in to the pages: Flask-Security would take tokens of its own, in headers and addresses.
+    app.login_manager._request_callback = None  # type: ignore[attr-defined]
     # Nobody here asks Flask-Principal who it is, and it would look into the session for each request to know.
     security.principal.identity_loaders.clear()
     app.before_request(_forms_only)
@@ -79,20 +96,25 @@ def _forms_only() -> None:
 
 
 def _limit_sign_in() -> None:
-    if request.endpoint == "security.login" and request.method == "POST":
-        for limit in sign_in_limits:
+    if request.method == "POST":
+        for limit in LIMITED.get(request.endpoint or "", ()):
             limit.demand()
 
 
 def _signed_in(_app: Flask, user: User, **_: Any) -> None:
+    agent, actor = request.user_agent.string, plain_visitor()
     with atomic():
-        actor = replace(plain_visitor(), user_id=user.id)
-        audit.record("account.signed-in", actor=actor, object_type="User", object_id=user.id)
-        devices.note_sign_in(user.id, agent=request.user_agent.string, actor=plain_visitor())
+        audit.record("account.signed-in", actor=replace(actor, user_id=user.id), object_type="User", object_id=user.id)
+        devices.note_sign_in(user.id, agent=agent, actor=actor)
+        session[FAMILY] = str(tokens.begin_session(user.id, agent=agent, actor=actor))
 
 
 def _signed_out(_app: Flask, user: Any = None, **_: Any) -> None:
+    family_id = session.pop(FAMILY, None)
+    if family_id is None:  # it had ended before, and the browser hears of it only now
+        return
     user_id = getattr(user or current_user, "id", None)
     with atomic():
         actor = replace(plain_visitor(), user_id=user_id)
+        tokens.end_family(UUID(family_id), actor=actor)
         audit.record("account.signed-out", actor=actor, object_type="User", object_id=user_id)

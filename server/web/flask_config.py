@@ -1,5 +1,6 @@
 """Flask as it is needed here, and our settings in the words of it and its extensions."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -33,6 +34,7 @@ def flask_config(settings: Settings) -> dict[str, Any]:
         **_database(settings),
         **_redis(settings),
         **_accounts(settings),
+        **_second_factors(settings),
         **_api(settings),
         **_mail(settings),
     }
@@ -110,6 +112,46 @@ def _accounts(settings: Settings) -> dict[str, Any]:
         "SECURITY_FLASH_MESSAGES": True,
         "SECURITY_DEFAULT_REMEMBER_ME": False,
         "SECURITY_STATIC_FOLDER": None,
+    }
+
+
+def _second_factors(settings: Settings) -> dict[str, Any]:
+    return {
+        "SECURITY_API_ENABLED_METHODS": ["session"],
+        "SECURITY_TOKEN_MAX_AGE": 1,  # of a kind of token that opens nothing here
+        "SECURITY_FRESHNESS": timedelta(minutes=15),
+        "SECURITY_FRESHNESS_GRACE_PERIOD": timedelta(0),
+        "SECURITY_VERIFY_URL": "/sign-in/again",
+        "SECURITY_TWO_FACTOR": True,
+        "SECURITY_TWO_FACTOR_ENABLED_METHODS": ["authenticator"],
+        "SECURITY_TWO_FACTOR_RESCUE_EMAIL": False,  # whoever reads the mail could choose a new password already
+        "SECURITY_TWO_FACTOR_TOKEN_VALIDATION_URL": "/sign-in/code",
+        "SECURITY_TWO_FACTOR_SELECT_URL": "/sign-in/second-step",
+        "SECURITY_TOTP_SECRETS": {"1": hashlib.sha256(f"totp {settings.secret_key}".encode()).hexdigest()},
+        "SECURITY_TOTP_ISSUER": settings.clinic_name.replace(":", " "),
+        "SECURITY_MULTI_FACTOR_RECOVERY_CODES": True,
+        "SECURITY_MULTI_FACTOR_RECOVERY_URL": "/sign-in/recovery-code",
+        "SECURITY_WEBAUTHN": True,
+        "SECURITY_WAN_RP_NAME": settings.clinic_name,
+        "SECURITY_WAN_ALLOW_USER_HINTS": False,
+        "SECURITY_WAN_SIGNIN_URL": "/sign-in/passkey",
+        "SECURITY_WAN_VERIFY_URL": "/sign-in/again/passkey",
+        "SECURITY_WAN_REGISTER_URL": "/account/passkeys/new",
+        "SECURITY_WAN_REGISTER_WITHIN": timedelta(minutes=5),
+        "SECURITY_WAN_POST_REGISTER_VIEW": "/account",
+        # What Flask-Security says, in our words.
+        "SECURITY_MSG_TWO_FACTOR_LOGIN_SUCCESSFUL": ("You are signed in.", "success"),
+        "SECURITY_MSG_TWO_FACTOR_PERMISSION_DENIED": ("Please sign in once more.", "info"),
+        "SECURITY_MSG_REAUTHENTICATION_SUCCESSFUL": ("Thank you. You can go on now.", "success"),
+        "SECURITY_MSG_WEBAUTHN_REGISTER_SUCCESSFUL": ("The passkey %(name)s is set up.", "success"),
+        "SECURITY_MSG_WEBAUTHN_UNKNOWN_CREDENTIAL_ID": ("We do not know this passkey.", "error"),
+        "SECURITY_MSG_WEBAUTHN_CREDENTIAL_ID_INUSE": ("This passkey is set up already.", "error"),
+        "SECURITY_MSG_WEBAUTHN_NAME_REQUIRED": ("Give it a name.", "error"),
+        "SECURITY_MSG_WEBAUTHN_NAME_INUSE": ("You have a passkey called %(name)s already.", "error"),
+        "SECURITY_MSG_WEBAUTHN_NO_VERIFY": ("The passkey was not accepted. Please try again.", "error"),
+        "SECURITY_MSG_WEBAUTHN_EXPIRED": ("This took longer than %(within)s. Please try again.", "error"),
+        "SECURITY_MSG_API_ERROR": ("The browser sent something we cannot read. Please try again.", "error"),
+        "SECURITY_MSG_INVALID_PASSWORD": ("The password is wrong.", "error"),
     }
 
 

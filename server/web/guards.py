@@ -6,9 +6,10 @@ A request for a blueprint without one is refused, and a test walks the URL map f
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Flask, flash, g, redirect, request, url_for
+from flask import Blueprint, Flask, current_app, flash, g, redirect, request, session, url_for
 
 from server.errors import NotAllowed, NotVisible
+from server.utils import clock
 from server.web.identity import current_actor, plain_visitor, token_actor
 
 Guard = Callable[[], Any]
@@ -23,7 +24,7 @@ def guard(blueprint: Blueprint, check: Guard) -> None:
 
 def init_app(app: Flask) -> None:
     # What libraries bring along: static files, and Flask-Security's sign-in pages (their own checks apply).
-    GUARDS.update({"bootstrap": everybody, "security": everybody, "swagger_ui": everybody})
+    GUARDS.update({"bootstrap": everybody, "security": _whoever_still_is, "swagger_ui": everybody})
     app.before_request(_refuse_unguarded)
 
 
@@ -32,6 +33,13 @@ def _refuse_unguarded() -> None:
         return
     if request.blueprint not in GUARDS:
         raise NotVisible("There is no such page.")
+    if request.blueprint == "security":
+        _whoever_still_is()
+
+
+def _whoever_still_is() -> None:
+    """Flask-Security's pages ask its session only, which does not know of a sign-in that was ended elsewhere."""
+    current_actor()
 
 
 def everybody() -> None:
@@ -68,6 +76,26 @@ def auditors_on_pages() -> Any:
         return answer
     if not current_actor().may("audit"):
         raise NotAllowed("These pages are for those who look after what is on record.")
+    return _freshly("audit.show_audit")
+
+
+def fresh_account_on_pages() -> Any:
+    """Pages that change how somebody signs in: for whoever gave their password, or a passkey, a moment ago."""
+    return account_on_pages() or _freshly("own_account.show_sign_in")
+
+
+def fresh_staff_on_pages() -> Any:
+    """The same for pages on which staff decide about other people's accounts."""
+    return staff_on_pages() or _freshly("staff_accounts.list_accounts")
+
+
+def _freshly(start: str) -> Any:
+    """None, or the way to say once more who one is, and back: to the page, or to `start` when a form was sent."""
+    within = current_app.config["SECURITY_FRESHNESS"].total_seconds()
+    if not 0 <= clock.now().timestamp() - session.get("fs_paa", 0) <= within:
+        flash("To change this, please confirm that it is you.", "info")
+        back = request.full_path if request.method == "GET" else url_for(start)
+        return redirect(url_for("security.verify", next=back))
     return None
 
 
@@ -75,6 +103,9 @@ def staff_on_pages() -> Any:
     """Pages for staff; a patient who is signed in is told that they may not."""
     if (answer := account_on_pages()) is not None:
         return answer
+    if g.lacks_second_factor:
+        flash("Staff need a second factor here. Please set one up to go on.", "warning")
+        return redirect(url_for("own_account.show_sign_in"))
     if not current_actor().is_staff:
         raise NotAllowed("These pages are for the staff of the clinic.")
     return None

@@ -65,6 +65,9 @@ sign_in_limits = [
     Limit("10 per minute; 100 per hour", scope="sign-in-email", who=per_address_and_email),
     Limit("120 per minute", scope="sign-in-address", who=per_address),
 ]
+second_step_limit = Limit("60 per minute", scope="second-step", who=per_address)
+sign_in_again_limit = Limit("10 per minute; 30 per hour", scope="sign-in-again", who=per_account)
+change_sign_in_limit = Limit("60 per hour", scope="change-sign-in", who=per_account)
 new_password_limits = [
     Limit("5 per hour", scope="new-password-email", who=per_address_and_email),
     Limit("60 per hour", scope="new-password", who=per_address),

@@ -147,13 +147,15 @@ def _jsonable(extra: dict[str, Any]) -> dict[str, Any]:
 def _http_error(error: HTTPException) -> Response:
     abandon()
     status = error.code or 500
+    if isinstance(error, SecurityError):  # a name that is not ours: there is no address to build a page's links from
+        return Response("This server does not answer to that name.\n", status=400, mimetype="text/plain")
     if status < 400:  # a redirect is raised as an exception, too
         return error.get_response()  # type: ignore[return-value]
     members: dict[str, Any] = {}
     messages = getattr(error, "data", {}).get("messages") if hasattr(error, "data") else None
     if messages:
         members["errors"] = _flat(messages)
-    theirs = isinstance(error, SecurityError) or status in (422, 429) or error.description == type(error).description
+    theirs = status in (422, 429) or error.description == type(error).description
     detail = (None if theirs else error.description) or DETAILS.get(status) or error.name
     response = answer(status, SLUGS.get(status, "error"), error.name, detail, **members)
     for name, value in error.get_headers():

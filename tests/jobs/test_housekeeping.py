@@ -8,12 +8,12 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from server.extensions import db
 from server.jobs.timetable import BY_NAME, TIMETABLE
-from server.models import Appointment, OutboxMessage, RefreshToken
+from server.models import Appointment, OutboxMessage, RefreshToken, TokenFamily
 from server.services import booking, holds, tokens
 from server.services.access import SYSTEM
 from server.services.transaction import after_commit, atomic, retried
@@ -48,6 +48,19 @@ def test_refresh_tokens_are_forgotten_a_month_after_they_expired(cast: Cast) -> 
         tokens.begin_family(cast.ana.user_id, secret=f"secret {age}", lifetime=timedelta(days=-age), actor=SYSTEM)
     assert [BY_NAME["forget-refresh-tokens"].run() for _ in range(2)] == [1, 0]
     assert count(RefreshToken) == 1
+
+
+def test_sign_ins_are_forgotten_a_month_after_they_ended(cast: Cast) -> None:
+    now = db.func.now()
+    for days in (29, 31):
+        ago = now - timedelta(days=days)
+        db.session.add(TokenFamily(user_id=cast.ana.user_id, kind="browser", created_at=ago, expires_at=ago))
+        db.session.add(TokenFamily(user_id=cast.ana.user_id, created_at=ago))
+    kept = tokens.begin_family(cast.ana.user_id, secret="s", lifetime=timedelta(days=1), actor=SYSTEM)
+    db.session.execute(update(TokenFamily).where(TokenFamily.id == kept).values(created_at=now - timedelta(days=90)))
+    db.session.flush()
+    assert [BY_NAME["forget-sign-ins"].run() for _ in range(2)] == [2, 0]
+    assert count(TokenFamily) == 3
 
 
 def test_a_booking_has_its_letter_sent_once_however_often_the_row_is_run(cast: Cast) -> None:

@@ -104,6 +104,10 @@ def compose(app: Flask, cast: Cast) -> Compose:
         else:
             confirmed = None if letter == "account-confirm" else User.confirmed_at
             db.session.execute(update(User).where(User.id == cast.ana.user_id).values(confirmed_at=confirmed))
+            if letter == "account-new-address":
+                db.session.execute(update(User).where(User.id == cast.ana.user_id).values(new_email=User.email))
+            if letter == "account-invited":
+                db.session.execute(update(User).where(User.id == cast.ana.user_id).values(password=None))
             with atomic():
                 outbox.post(letter, user_id=cast.ana.user_id)
 

@@ -41,7 +41,7 @@ def counts() -> dict[str, int]:
 
 
 def test_M1_up_down_and_up_again_on_a_filled_database(fresh_app: Flask) -> None:
-    assert "is at 0010" in schema.upgrade(fresh_app)
+    assert "is at 0011" in schema.upgrade(fresh_app)
     fill(fresh_app)
     with fresh_app.app_context():
         before = counts()

@@ -12,7 +12,7 @@ from flask_jwt_extended import create_access_token, create_refresh_token
 from sqlalchemy import select, update
 
 from server.extensions import db
-from server.models import AuditEvent, OutboxMessage, Patient, User
+from server.models import AuditEvent, OutboxMessage, Patient, RefreshToken, User
 from server.services import letters
 from server.settings import Settings
 from tests.cast import Cast, Person
@@ -153,6 +153,7 @@ def test_a_refresh_token_that_comes_twice_ends_the_whole_sign_in(api_client: Api
     first = login(api_client).json
     second = with_token(api_client, first["refresh_token"]).post("/auth/refresh").json
     elsewhere = login(api_client).json
+    used_long_ago()
     stolen = with_token(api_client, first["refresh_token"]).post("/auth/refresh")
     assert (stolen.status_code, stolen.json["type"]) == (401, "token-reused")
     assert with_token(api_client, second["access_token"]).get("/me").status_code == 401
@@ -160,6 +161,33 @@ def test_a_refresh_token_that_comes_twice_ends_the_whole_sign_in(api_client: Api
     assert with_token(api_client, elsewhere["access_token"]).get("/me").status_code == 200
     action = select(AuditEvent.outcome).where(AuditEvent.action == "token.reused")
     assert db.session.scalars(action).all() == ["refused"]
+
+
+def used_long_ago() -> None:
+    """As if what was used had been used six seconds earlier."""
+    used = update(RefreshToken).where(RefreshToken.used_at.is_not(None))
+    db.session.execute(used.values(used_at=RefreshToken.used_at - timedelta(seconds=6)))
+
+
+def test_H6_two_refreshes_that_cross_get_the_same_token_and_stay_signed_in(api_client: Api, cast: Cast) -> None:
+    first = login(api_client).json
+    one, other = (with_token(api_client, first["refresh_token"]).post("/auth/refresh").json for _ in range(2))
+    secrets = {jwt.decode(pair["refresh_token"], options={"verify_signature": False})["sec"] for pair in (one, other)}
+    assert len(secrets) == 1, "a second line of tokens, which a thief could go on with unseen"
+    assert with_token(api_client, other["access_token"]).get("/me").status_code == 200
+    assert with_token(api_client, one["refresh_token"]).post("/auth/refresh").status_code == 200
+    used_long_ago()
+    late = with_token(api_client, other["refresh_token"]).post("/auth/refresh")
+    assert (late.status_code, late.json["type"]) == (401, "token-reused")
+
+
+def test_H6_a_sign_in_that_was_ended_is_not_refreshed_within_the_five_seconds_either(
+    api_client: Api, cast: Cast
+) -> None:
+    first = login(api_client).json
+    second = with_token(api_client, first["refresh_token"]).post("/auth/refresh").json
+    with_token(api_client, second["access_token"]).post("/auth/logout")
+    assert with_token(api_client, first["refresh_token"]).post("/auth/refresh").json["type"] == "invalid-token"
 
 
 def test_signing_out_ends_both_tokens_at_once(api_client: Api, cast: Cast) -> None:

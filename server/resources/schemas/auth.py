@@ -48,7 +48,9 @@ class LoginSchema(StrictSchema):
         metadata={"example": "frontdesk-demo-1"},
     )
     code = fields.String(
-        validate=validate.Length(max=20), metadata={"description": "Of the second factor, when one is set up"}
+        validate=validate.Length(max=40),
+        load_default="",
+        metadata={"description": "Of the authenticator app, or a recovery code, when a second factor is set up"},
     )
 
 
@@ -79,5 +81,5 @@ class MeSchema(Schema):
     email = fields.String(required=True, metadata={"example": "ana@example.com"})
     name = fields.String(required=True, metadata={"example": "Ana Silva"})
     roles = fields.List(fields.String(), required=True, metadata={"example": ["patient"]})
-    second_factors = fields.List(fields.String(), required=True, metadata={"example": []})
+    second_factors = fields.List(fields.String(), required=True, metadata={"example": ["authenticator", "passkey"]})
     patients = fields.List(fields.Nested(MyPatientSchema), required=True)
