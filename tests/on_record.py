@@ -27,8 +27,8 @@ RECORDED: dict[str, set[str]] = {
     "POST security.login": {"account.signed-in"},
     "POST security.logout": {"account.signed-out"},
     "POST security.verify": {"account.signed-in-again"},
-    "POST security.two_factor_token_validation": {"account.signed-in", "account.code-refused"},
-    "POST security.mf_recovery": {"account.signed-in", "account.code-refused"},
+    "POST security.two_factor_token_validation": set(),  # account.signed-in or code-refused; nothing without a code
+    "POST security.mf_recovery": set(),
     "POST security.wan_signin_response": {"account.signed-in"},
     "POST security.wan_verify_response": {"account.signed-in-again"},
     "POST security.wan_register_response": {"account.passkey-added"},

@@ -193,14 +193,14 @@ class PasskeyAnswerForm(_AnswersOnce, WebAuthnSigninResponseForm):
             accepted = is_theirs and bool(user.active and user.confirmed_at)
             if not accepted:
                 self.credential.errors = ["This passkey is not for this account."]
-        if not accepted:
+        if self.is_verify or not accepted:  # a sign-in that succeeds is on record where it begins
             with atomic():
                 audit.record(
-                    "account.signed-in",
-                    actor=plain_visitor(),
+                    "account.signed-in-again" if self.is_verify else "account.signed-in",
+                    actor=current_actor() if self.is_verify else plain_visitor(),
                     object_type="User",
                     object_id=user.id if user else None,
-                    outcome="refused",
+                    outcome="success" if accepted else "refused",
                 )
         return accepted
 

@@ -19,7 +19,7 @@ def cheap_passwords(app: object, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def no_limits(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def no_limits(app: Flask, context: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is refused for asking too often."""
     monkeypatch.setitem(app.config, "RATES", None)
 
