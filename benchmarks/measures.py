@@ -1,10 +1,7 @@
 """What is measured. Each measure answers plain figures; ratios are taken within one run, paired A B A B."""
 
-import os
 import pathlib
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -264,24 +261,15 @@ def measure_footprint(rig: Rig, *, quick: bool) -> Figures:
     clinic = clinics.fill(url, people=200, app=app)
     times, starts = Times(clinic), []
     for _ in range(1 if quick else REPETITIONS):
-        began = time.perf_counter()
         with rig.product(url) as product:
-            starts.append(time.perf_counter() - began)
+            starts.append(product.seconds_to_answer)
             port = int(product.url.rpartition(":")[2])
             drive(port, [_book(wanted, clinic) for wanted in times.spread(600)], clients=32)
             memory = _pss_mib(product.process.pid)
-    imported = _seconds([sys.executable, "-c", "import server.app"])
     return {
         "web PSS MiB": round(memory),
-        "migrate, start and first answer, seconds": spread(starts),
-        "import, seconds": round(imported, 2),
+        "start and first answer, seconds": spread(starts),
     }
-
-
-def _seconds(command: list[str]) -> float:
-    began = time.perf_counter()
-    subprocess.run(command, check=True, env=os.environ)
-    return time.perf_counter() - began
 
 
 def _pss_mib(pid: int) -> float:

@@ -5,7 +5,7 @@ from flask import Flask
 from server import models  # noqa: F401 - every table is known before anything asks for one
 from server.admin.admin_routes import accounts as staff_accounts
 from server.admin.admin_routes import admin, audit
-from server.extensions import api, bootstrap, cache, cors, csrf, db, jwt, mail, migrate
+from server.extensions import api, bootstrap, cache, cors, csrf, db, jwt, mail
 from server.jobs import wake
 from server.patient.patient_routes import own_account, own_account_changes, patient, patient_account
 from server.resources import api_blueprints, api_docs, hooks
@@ -31,7 +31,6 @@ def create_app(settings: Settings) -> Flask:
 
     # Libraries
     db.init_app(app)
-    migrate.init_app(app, db, directory=f"{app.root_path}/migrations")
     csrf.init_app(app)
     cache.init_app(app)
     mail.init_app(app)

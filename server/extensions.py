@@ -8,7 +8,6 @@ from flask_caching import Cache
 from flask_cors import CORS
 from flask_jwt_extended import JWTManager
 from flask_mailman import Mail
-from flask_migrate import Migrate
 from flask_security import Security
 from flask_smorest import Api
 from flask_sqlalchemy import SQLAlchemy
@@ -52,7 +51,6 @@ def _connect(_dialect: Any, _record: Any, arguments: list[Any], named: dict[str,
 
 # After the commit of a command its door shows what it read; with expiry each row would be fetched once more.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
-migrate = Migrate()
 security = Security()
 jwt = JWTManager()
 api = Api()

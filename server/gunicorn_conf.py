@@ -4,7 +4,10 @@ from gevent import monkey
 
 monkey.patch_all()  # before psycopg and redis are imported: their waiting then lets others work
 
+import gc  # noqa: E402
 import os  # noqa: E402
+
+gc.disable()  # until everything is loaded: looking for garbage in it would take a fifth of the time to start
 
 worker_class = "gevent"
 worker_connections = 1000
@@ -23,7 +26,6 @@ forwarded_allow_ips = "127.0.0.1" if int(os.environ.get("PROXY_HOPS") or 0) else
 
 
 def when_ready(server):
-    import gc
     import threading
 
     for thread in threading.enumerate():
@@ -31,3 +33,4 @@ def when_ready(server):
             thread.join(5)  # one that a library started must not end in a worker, which does not know it
     gc.collect()
     gc.freeze()  # what is loaded stays shared between the workers
+    gc.enable()

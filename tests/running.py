@@ -24,6 +24,7 @@ class LiveServer:
     mail_folder: pathlib.Path
     process: subprocess.Popen[bytes]
     log: pathlib.Path
+    seconds_to_answer: float = 0.0
     seen: set[pathlib.Path] = field(default_factory=set)
 
     def run(self, *command: str) -> str:
@@ -69,12 +70,13 @@ def start_live_server(
     log = mail_folder / "server.log"
     _migrate_and_fill(full_env, fill=fill)
     with log.open("wb") as output:
+        began = time.monotonic()
         process = subprocess.Popen(
             [*FRONTDESK, "serve", "--bind", f"127.0.0.1:{port}"], env=full_env, stdout=output, stderr=output
         )
         try:
             wait_until_answers(url, process, log)
-            yield LiveServer(url, full_env, mail_folder, process, log)
+            yield LiveServer(url, full_env, mail_folder, process, log, time.monotonic() - began)
         finally:
             process.terminate()
             try:

@@ -4,6 +4,7 @@ import logging
 
 from alembic.runtime.migration import MigrationContext
 from flask import Flask
+from flask_migrate import Migrate
 from flask_migrate import upgrade as run_migrations
 
 from server.extensions import db
@@ -29,6 +30,9 @@ class SchemaError(Exception):
 
 def upgrade(app: Flask) -> str:
     """Migrate to the newest revision; says from where to where. Raises SchemaError."""
+    Migrate(
+        app, db, directory=f"{app.root_path}/migrations"
+    )  # not with every server: loading it takes long
     with app.app_context():
         before = revision()
         try:
