@@ -30,9 +30,7 @@ class SchemaError(Exception):
 
 def upgrade(app: Flask) -> str:
     """Migrate to the newest revision; says from where to where. Raises SchemaError."""
-    Migrate(
-        app, db, directory=f"{app.root_path}/migrations"
-    )  # not with every server: loading it takes long
+    Migrate(app, db, directory=f"{app.root_path}/migrations")  # not with every server: loading it takes long
     with app.app_context():
         before = revision()
         try:

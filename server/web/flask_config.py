@@ -9,6 +9,7 @@ import redis
 from flask import Flask
 
 from server.settings import Settings
+from server.utils.fair_pool import FairPool
 from server.utils.rates import Rates
 from server.web.caching import JsonOrNothing
 
@@ -69,6 +70,7 @@ def _database(settings: Settings) -> dict[str, Any]:
     return {
         "SQLALCHEMY_DATABASE_URI": settings.sqlalchemy_url,
         "SQLALCHEMY_ENGINE_OPTIONS": {
+            "poolclass": FairPool,
             "pool_size": settings.database_pool,
             "max_overflow": 0,
             "pool_timeout": 10,
