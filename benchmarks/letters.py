@@ -15,7 +15,6 @@ from typing import Any
 import psycopg
 from sqlalchemy import select
 
-from benchmarks.clinic import ZONE
 from benchmarks.rig import ROOT, Rig
 from server.app import create_app
 from server.extensions import db
@@ -23,34 +22,12 @@ from server.jobs import schema
 from server.models import OutboxMessage
 from server.services import letters as letters_of
 from server.settings import load
+from tests.bars.office import HOUSE, VISITS
 from tests.running import free_port
 
 SECRETS = {"secret_key": "s" * 40, "jwt_secret_key": "j" * 40}
 Figures = dict[str, Any]
 
-# Everybody is reminded once, of a visit tomorrow: 100 practitioners, a visit every ten minutes.
-_FILL = f"""
-    UPDATE clinic_settings SET quiet_from = '00:00', quiet_until = '00:00';
-    DELETE FROM reminder_rules WHERE minutes_before <> 1440;
-    INSERT INTO locations (id, name, time_zone, address)
-        VALUES (gen_random_uuid(), 'Riverside', '{ZONE}', '1 River Street, 10001 New York');
-    INSERT INTO healthcare_services (id, name, duration_minutes, step_minutes)
-        VALUES (gen_random_uuid(), 'Check-up', 10, 10);
-    INSERT INTO practitioners (id, name, languages)
-        SELECT gen_random_uuid(), 'Dr Number ' || n, '{{en}}' FROM generate_series(0, 99) n;
-    INSERT INTO patients (id, given_name, family_name, birth_date, email)
-        SELECT gen_random_uuid(), 'Pat', 'Number' || n, '1980-01-01', 'patient' || n || '@example.com'
-          FROM generate_series(0, %(count)s - 1) n;
-    INSERT INTO appointments (id, service_id, practitioner_id, location_id, patient_id, status, during, occupied)
-        SELECT gen_random_uuid(), s.id, d.id, l.id, p.id, 'booked', at.during, at.during
-          FROM (SELECT id, row_number() OVER () - 1 AS n FROM patients) p
-          JOIN (SELECT id, row_number() OVER () - 1 AS n FROM practitioners) d ON d.n = p.n %% 100
-         CROSS JOIN healthcare_services s CROSS JOIN locations l
-         CROSS JOIN LATERAL (SELECT tstzrange(at, at + interval '10 minutes') AS during
-                               FROM (SELECT date_trunc('hour', now()) + interval '30 hours'
-                                            + p.n / 100 * interval '10 minutes' AS at) AS start) AS at;
-    ANALYZE;
-"""
 _DUE = "UPDATE outbox_messages SET outcome = NULL, outcome_at = NULL, leased_until = NULL, attempts = 0, due_at = now()"
 
 
@@ -84,7 +61,9 @@ def an_office(rig: Rig, count: int) -> Iterator[Office]:
     app = create_app(load({}, **SECRETS, database_url=url, redis_url=f"{rig.redis_server}/0", log_level="ERROR"))
     schema.upgrade(app)
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-        connection.execute(_FILL, {"count": count})
+        connection.execute(HOUSE)
+        connection.execute(VISITS, {"count": count})
+        connection.execute("ANALYZE")
     with app.app_context():
         from server.services import reminders
 

@@ -5,7 +5,6 @@ from datetime import date
 from typing import Any
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
 from flask_security import hash_password, verify_and_update_password
 from flask_security.confirmable import confirm_email_token_status
 from sqlalchemy import select
@@ -14,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from server.errors import DomainError, Invalid
 from server.extensions import db
 from server.models import Location, Patient, Role, User
-from server.services import access, audit, devices, outbox, second_factor
+from server.services import access, addresses, audit, devices, outbox, second_factor
 from server.services.access import Actor
 from server.services.transaction import atomic
 from server.utils import clock
@@ -182,11 +181,9 @@ def _checked(
 ) -> str:
     """The address in its stored form. Raises Invalid with every field that is wrong."""
     errors: dict[str, list[str]] = {}
-    address = ""
-    try:
-        address = validate_email(email, check_deliverability=False).normalized.lower()
-    except EmailNotValidError as problem:
-        errors["email"] = [str(problem)]
+    address, wrong = addresses.checked(email)
+    if wrong:
+        errors["email"] = wrong
     if sentences := against_password(password, address=address):
         errors["password"] = sentences
     for name, value in (("given_name", given_name), ("family_name", family_name)):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
+from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import delete, distinct, func, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -32,6 +33,14 @@ class Bouncing:
 def stored(written: str, *, region: str = "") -> str:
     """How an address is compared: E.164 for a number, lower case for a mail address, empty for what is neither."""
     return written.strip().lower() if "@" in written else phones.e164(written, region) or ""
+
+
+def checked(written: str) -> tuple[str, list[str]]:
+    """A mail address that somebody signs in with, as it is stored, and what is wrong with it."""
+    try:
+        return validate_email(written, check_deliverability=False).normalized.lower(), []
+    except EmailNotValidError as problem:
+        return "", [str(problem)]
 
 
 def close(address: str, *, because: str, detail: str = "") -> bool:

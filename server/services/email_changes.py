@@ -2,7 +2,6 @@
 
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -10,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from server.errors import Invalid
 from server.extensions import db
 from server.models import Patient, User
-from server.services import audit, outbox, tokens
+from server.services import addresses, audit, outbox, tokens
 from server.services.access import Actor
 from server.services.transaction import atomic
 from server.utils.tokens import fingerprint, new_secret
@@ -23,10 +22,9 @@ def ask(email: str, *, actor: Actor) -> None:
 
     An address that another account has gets a letter saying so instead, and the caller the same answer. Raises Invalid.
     """
-    try:
-        address = validate_email(email, check_deliverability=False).normalized.lower()
-    except EmailNotValidError as problem:
-        raise Invalid("Some of what was sent is not right.", errors={"email": [str(problem)]}) from problem
+    address, wrong = addresses.checked(email)
+    if wrong:
+        raise Invalid("Some of what was sent is not right.", errors={"email": wrong})
     with atomic():
         user = db.session.get_one(User, actor.user_id, with_for_update=True, populate_existing=True)
         known = db.session.scalar(select(User.id).where(User.email == address))

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from email_validator import EmailNotValidError, validate_email
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from server.errors import Conflict, Invalid, NotVisible
 from server.extensions import db
 from server.models import Practitioner, Role, User
-from server.services import access, audit, outbox, second_factor, tokens
+from server.services import access, addresses, audit, outbox, second_factor, tokens
 from server.services.access import Actor
 from server.services.transaction import atomic
 from server.utils import clock
@@ -73,11 +72,9 @@ def invite(*, email: str, name: str, role: str, practitioner_id: UUID | None = N
     """Make an account without a password, and send the letter with which its owner chooses one. Raises Invalid."""
     access.demand("accounts", actor=actor)
     errors: dict[str, list[str]] = {}
-    address = ""
-    try:
-        address = validate_email(email, check_deliverability=False).normalized.lower()
-    except EmailNotValidError as problem:
-        errors["email"] = [str(problem)]
+    address, wrong = addresses.checked(email)
+    if wrong:
+        errors["email"] = wrong
     if not 0 < len(clean_line(name)) <= 200:
         errors["name"] = ["Please fill this in."]
     if role not in ROLES:

@@ -30,7 +30,7 @@ from tests.running import FRONTDESK
 ROOT = pathlib.Path(__file__).parents[2]
 
 # One location, one service, a hundred practitioners; nobody's night, and one rule: a day before.
-_HOUSE = """
+HOUSE = """
     UPDATE clinic_settings SET quiet_from = '00:00', quiet_until = '00:00';
     DELETE FROM reminder_rules WHERE minutes_before <> 1440;
     INSERT INTO locations (id, name, time_zone, country) VALUES (gen_random_uuid(), 'Riverside', 'Europe/Lisbon', 'PT');
@@ -40,7 +40,7 @@ _HOUSE = """
         SELECT gen_random_uuid(), 'Dr Number ' || n, '{en}' FROM generate_series(0, 99) n;
 """
 # Everybody has a visit in thirty hours or later, so that a reminder of the day before is still to come.
-_VISITS = """
+VISITS = """
     DELETE FROM outbox_messages;
     DELETE FROM appointments;
     DELETE FROM patients;
@@ -76,7 +76,7 @@ class Office:
         self.sink.taken.clear()
         self.sink.letters.clear()
         with psycopg.connect(self.url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-            connection.execute(_VISITS, {"count": count})
+            connection.execute(VISITS, {"count": count})
         with self.app.app_context():
             assert reminders.reconcile() == count
         self.change(f"UPDATE outbox_messages SET due_at = {due}, detail = ''")
@@ -147,7 +147,7 @@ def an_office(url: str, redis_url: str, folder: pathlib.Path, **env: str) -> Ite
         celery.conf.broker_url = before  # of this process; the app here rings for nobody
     schema.upgrade(app)
     with psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor) as connection:
-        connection.execute(_HOUSE)
+        connection.execute(HOUSE)
     with MailSink() as sink:
         full_env = {
             **os.environ,
