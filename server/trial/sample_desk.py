@@ -67,7 +67,7 @@ class Desk:
             practitioner_id=time.practitioner_id,
             start=time.start,
             every_n_weeks=1,
-            count=4,
+            count=6,
             skip_conflicts=True,
             patient_id=patient_id,
             actor=dana,

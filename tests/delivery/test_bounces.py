@@ -20,7 +20,7 @@ Booked = Callable[..., Any]
 
 
 def outcomes() -> list[tuple[str, str | None, str]]:
-    found = select(OutboxMessage.letter, OutboxMessage.outcome, OutboxMessage.detail).order_by(OutboxMessage.id)
+    found = select(OutboxMessage.letter, OutboxMessage.outcome, OutboxMessage.detail).order_by(OutboxMessage.letter)
     return [tuple(row) for row in db.session.execute(found)]
 
 

@@ -27,7 +27,7 @@ def actor_of(email: str) -> access.Actor:
 
 def test_everybody_of_the_contract_can_sign_in(clinic: None) -> None:
     for account in ACCOUNTS:
-        user = accounts.check_password(email=account.email, password=PASSWORD, actor=SYSTEM)
+        user = accounts.sign_in(email=account.email, password=PASSWORD, agent="", actor=SYSTEM)
         assert account.role in access.actor_for(user.id).roles
     assert actor_of(DR_CHO_EMAIL).practitioner_id
     ana = actor_of(ANA).own_patient_id
@@ -110,6 +110,6 @@ def test_there_is_something_of_everything_to_see(clinic: None) -> None:
     assert (first.free_seats, second.free_seats) == (0, 3)
     states = db.session.execute(select(Appointment.status, Appointment.series_id, Appointment.lane)).all()
     assert [row.status for row in states].count(Status.PENDING) == 1
-    assert len([row for row in states if row.series_id]) >= 3
+    assert len([row for row in states if row.series_id]) >= 2
     assert [row.lane for row in states if row.lane < 0] == [-1]
     assert db.session.scalar(select(func.count()).select_from(WaitlistEntry)) == 3
