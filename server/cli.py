@@ -177,7 +177,7 @@ def create_admin(settings: Settings, email: str, name: str, password: str) -> No
 @main.command("invite")
 @click.option("--email", prompt=True)
 @click.option("--name", prompt=True)
-@click.option("--role", prompt=True, type=click.Choice(["administrator", "front-desk", "practitioner"]))
+@click.option("--role", prompt=True, type=click.Choice(["administrator", "front-desk", "practitioner", "auditor"]))
 @with_settings
 def invite(settings: Settings, email: str, name: str, role: str) -> None:
     """Invite a member of staff: a letter with which they choose their own password."""

@@ -172,4 +172,9 @@ def history_line(action: str) -> str:
 
 
 # Roles of staff, as administrators give them.
-ROLES = {"administrator": "Administrator", "front-desk": "Front desk", "practitioner": "Practitioner"}
+ROLES = {
+    "administrator": "Administrator",
+    "front-desk": "Front desk",
+    "practitioner": "Practitioner",
+    "auditor": "Auditor",
+}

@@ -20,6 +20,7 @@ from server.services.statements import Statement
 ADMINISTRATOR, FRONT_DESK, PRACTITIONER, PATIENT = "administrator", "front-desk", "practitioner", "patient"
 AUDITOR = "auditor"
 STAFF = frozenset({ADMINISTRATOR, FRONT_DESK, PRACTITIONER})
+AT_WORK = STAFF | {AUDITOR}  # whoever sees what is others' by their work
 
 _DESK = frozenset(
     {
@@ -95,6 +96,10 @@ class Actor:
     @property
     def is_staff(self) -> bool:
         return bool(self.roles & STAFF)
+
+    @property
+    def is_at_work(self) -> bool:
+        return bool(self.roles & AT_WORK)
 
     @property
     def role(self) -> str:
@@ -187,7 +192,7 @@ def as_visitor(actor: Actor, visitor_id: UUID | None) -> Actor:
 
 def as_private(actor: Actor) -> Actor:
     """The same person without what their work lets them do."""
-    return replace(actor, roles=actor.roles - STAFF, practitioner_id=None)
+    return replace(actor, roles=actor.roles - AT_WORK, practitioner_id=None)
 
 
 def visible_appointments(actor: Actor) -> Select[Appointment]:
@@ -273,7 +278,7 @@ def demand(action: str, *, actor: Actor) -> None:
 
 def demand_second_factor(*, actor: Actor) -> None:
     """Raises SecondFactorMissing for staff who have none yet; for doors of a clinic whose settings want it."""
-    if actor.is_staff and not actor.has_second_factor:
+    if actor.is_at_work and not actor.has_second_factor:
         raise SecondFactorMissing(
             "Staff need a second factor. Sign in on the pages with a browser, and set one up under Sign-in and devices."
         )

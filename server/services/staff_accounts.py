@@ -17,7 +17,7 @@ from server.utils import clock
 from server.utils.text import clean_line
 from server.utils.tokens import new_secret
 
-ROLES = (access.ADMINISTRATOR, access.FRONT_DESK, access.PRACTITIONER)
+ROLES = (access.ADMINISTRATOR, access.FRONT_DESK, access.PRACTITIONER, access.AUDITOR)
 
 
 class OwnAccount(Conflict):
@@ -44,7 +44,7 @@ def list_all(*, actor: Actor) -> list[StaffAccount]:
     """Everybody who works here and may sign in, by name."""
     access.demand("accounts", actor=actor)
     users = db.session.scalars(
-        select(User).where(User.roles.any(Role.name.in_(access.STAFF))).order_by(User.name, User.email)
+        select(User).where(User.roles.any(Role.name.in_(access.AT_WORK))).order_by(User.name, User.email)
     ).all()
     return [
         StaffAccount(
@@ -116,7 +116,7 @@ def set_role(user_id: UUID, role: str, *, actor: Actor) -> None:
         raise Invalid("Some of what was sent is not right.", errors={"role": ["Choose one of the roles."]})
     with atomic():
         user = _staff(user_id, actor, own=False)
-        user.roles = [each for each in user.roles if each.name not in access.STAFF] + [_role(role)]
+        user.roles = [each for each in user.roles if each.name not in access.AT_WORK] + [_role(role)]
         _end_sign_ins(user)
         audit.record("account.role-changed", actor=actor, object_type="User", object_id=user.id)
 
@@ -152,7 +152,7 @@ def find(email: str) -> UUID | None:
 def _staff(user_id: UUID, actor: Actor, *, own: bool = True) -> User:
     access.demand("accounts", actor=actor)
     user = db.session.get(User, user_id, with_for_update=True, populate_existing=True)
-    if user is None or not {role.name for role in user.roles} & access.STAFF:
+    if user is None or not {role.name for role in user.roles} & access.AT_WORK:
         raise NotVisible("There is no such account of staff.")
     if not own and user.id == actor.user_id:
         raise OwnAccount("Another administrator can do this for you.")

@@ -74,6 +74,8 @@ def auditors_on_pages() -> Any:
     """Pages for whoever may see what is on record."""
     if (answer := account_on_pages()) is not None:
         return answer
+    if g.lacks_second_factor:
+        return _set_up_second_factor()
     if not current_actor().may("audit"):
         raise NotAllowed("These pages are for those who look after what is on record.")
     return _freshly("audit.show_audit")
@@ -99,13 +101,17 @@ def _freshly(start: str) -> Any:
     return None
 
 
+def _set_up_second_factor() -> Any:
+    flash("Staff need a second factor here. Please set one up to go on.", "warning")
+    return redirect(url_for("own_account.show_sign_in"))
+
+
 def staff_on_pages() -> Any:
     """Pages for staff; a patient who is signed in is told that they may not."""
     if (answer := account_on_pages()) is not None:
         return answer
     if g.lacks_second_factor:
-        flash("Staff need a second factor here. Please set one up to go on.", "warning")
-        return redirect(url_for("own_account.show_sign_in"))
+        return _set_up_second_factor()
     if not current_actor().is_staff:
         raise NotAllowed("These pages are for the staff of the clinic.")
     return None

@@ -102,7 +102,7 @@ def session_actor() -> Actor:
             family_id = UUID(session[FAMILY]) if FAMILY in session else NO_FAMILY
             actor = access.actor_for(current_user.id, family_id=family_id, ip=ip, request_id=g.request_id)
             _demand_busy(actor)
-            g.lacks_second_factor = _wants_second_factor() and actor.is_staff and not actor.has_second_factor
+            g.lacks_second_factor = _wants_second_factor() and actor.is_at_work and not actor.has_second_factor
             return access.as_visitor(access.as_private(actor) if g.lacks_second_factor else actor, visitor_id)
         except access.Unauthenticated as ended:
             if not isinstance(ended, Idle):
@@ -116,7 +116,7 @@ def _demand_busy(actor: Actor) -> None:
     """Raises Idle when nothing came from this browser for too long; somebody else may sit there now."""
     now = int(clock.now().timestamp())
     idle = now - session.get(SEEN, now)
-    if idle > (IDLE_STAFF if actor.is_staff else IDLE_OTHERS).total_seconds():
+    if idle > (IDLE_STAFF if actor.is_at_work else IDLE_OTHERS).total_seconds():
         raise Idle("Nothing was done here for a while. Please sign in again.")
     session[SEEN] = now
 

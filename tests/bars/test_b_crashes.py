@@ -31,7 +31,7 @@ pytestmark = pytest.mark.processes
 
 @pytest.mark.parametrize("kills", [6, pytest.param(60, marks=pytest.mark.nightly)])
 def test_B1_workers_are_killed_under_load_and_no_acknowledged_booking_is_lost(town: Town, kills: int) -> None:
-    with town.clinic(practitioners=24, patients=24) as clinic, clinic.connect() as connection:
+    with town.clinic(practitioners=40, patients=40) as clinic, clinic.connect() as connection:
         with stream_of_bookings(clinic) as log:
             kill_workers(town.server, kills, dice("B1"))
             at_the_end = len(log)

@@ -14,7 +14,7 @@ from server.services import staff_accounts
 from server.web.accounts import OutboxMail
 from tests.cast import Cast, Person
 from tests.clients import PageClient
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, create_user
 from tests.pages.test_sessions import session_id, sign_in
 from tests.resources.asking import Api
 from tests.resources.test_auth import letters_to, login
@@ -283,6 +283,18 @@ def test_staff_see_nothing_before_they_have_a_second_factor(cast: Cast, page_cli
     phone, _ = set_up(browser)
     assert browser.get("/admin/day").response.status_code == 200
     assert api_login(api_client, phone.code(), email=cast.dana.email).status_code == 200
+
+
+@pytest.mark.usefixtures("staff_need_one")
+def test_an_auditor_sees_nothing_on_record_before_either(cast: Cast, page_client: Pages, api_client: Api) -> None:
+    vera = create_user("auditor", email="vera@example.com", name="Vera Wolf")
+    auditor = Person(vera.id, vera.email)
+    db.session.commit()
+    browser = page_client(auditor)
+    assert browser.get("/admin/audit").location == "/account"
+    assert api_client(auditor).get("/audit-events").json["type"] == "second-factor-missing"
+    set_up(browser)
+    assert browser.get("/admin/audit", status=200).says("On record")
 
 
 @pytest.mark.usefixtures("staff_need_one")
