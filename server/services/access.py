@@ -12,7 +12,7 @@ from sqlalchemy.orm import joinedload
 
 from server.errors import DomainError, NotAllowed, NotVisible
 from server.extensions import db
-from server.models import Appointment, Patient, Status
+from server.models import Appointment, Patient, Status, User
 from server.services import answered
 from server.services.answered import Claim
 from server.services.statements import Statement
@@ -188,6 +188,11 @@ def visitor(visitor_id: UUID | None = None, *, ip: str = "", request_id: str = "
 def as_visitor(actor: Actor, visitor_id: UUID | None) -> Actor:
     """The same actor, still owning what the browser held before it signed in."""
     return replace(actor, visitor_id=visitor_id)
+
+
+def in_person(actor: Actor, user: User) -> Actor:
+    """A visitor who has just shown that this account is theirs, as the record knows them; without what it may do."""
+    return replace(actor, user_id=user.id, roles=frozenset(role.name for role in user.roles))
 
 
 def as_private(actor: Actor) -> Actor:

@@ -1,6 +1,5 @@
 """Accounts: registering, confirming, checking a password. The same commands serve the pages and the API."""
 
-from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -164,7 +163,7 @@ def sign_in(*, email: str, password: str, code: str = "", agent: str, actor: Act
 def _record_sign_in(user: User | None, actor: Actor, *, outcome: str) -> None:
     audit.record(
         "account.signed-in",
-        actor=replace(actor, user_id=user.id) if user and outcome == "success" else actor,
+        actor=access.in_person(actor, user) if user and outcome == "success" else actor,
         object_type="User",
         object_id=user.id if user else None,
         outcome=outcome,

@@ -1,6 +1,5 @@
 """Sign-in on the pages: Flask-Security's views with our commands, letters and audit behind them."""
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 
 from server.extensions import db, security
 from server.models import Passkey, Role, User
-from server.services import audit, devices, outbox, tokens, transaction
+from server.services import access, audit, devices, outbox, tokens, transaction
 from server.services.transaction import atomic
 from server.web import second_factors
 from server.web.identity import FAMILY, plain_visitor
@@ -104,7 +103,8 @@ def _limit_sign_in() -> None:
 def _signed_in(_app: Flask, user: User, **_: Any) -> None:
     agent, actor = request.user_agent.string, plain_visitor()
     with atomic():
-        audit.record("account.signed-in", actor=replace(actor, user_id=user.id), object_type="User", object_id=user.id)
+        who = access.in_person(actor, user)
+        audit.record("account.signed-in", actor=who, object_type="User", object_id=user.id)
         devices.note_sign_in(user.id, agent=agent, actor=actor)
         session[FAMILY] = str(tokens.begin_session(user.id, agent=agent, actor=actor))
 
@@ -113,8 +113,8 @@ def _signed_out(_app: Flask, user: Any = None, **_: Any) -> None:
     family_id = session.pop(FAMILY, None)
     if family_id is None:  # it had ended before, and the browser hears of it only now
         return
-    user_id = getattr(user or current_user, "id", None)
+    who: Any = user or current_user
     with atomic():
-        actor = replace(plain_visitor(), user_id=user_id)
+        actor = access.in_person(plain_visitor(), who) if who.is_authenticated else plain_visitor()
         tokens.end_family(UUID(family_id), actor=actor)
-        audit.record("account.signed-out", actor=actor, object_type="User", object_id=user_id)
+        audit.record("account.signed-out", actor=actor, object_type="User", object_id=actor.user_id)

@@ -149,11 +149,12 @@ def test_K1_signing_in_and_out_is_on_record_and_so_is_failing_to(page_client: Pa
     stranger.get("/login").post("/login", email=cast.ana.email, password="not this one")
     accounts = select(AuditEvent).where(AuditEvent.action.like("account.signed-%")).order_by(AuditEvent.id)
     assert [
-        (event.action, event.outcome, event.user_id, event.object_id) for event in db.session.scalars(accounts)
+        (event.action, event.outcome, event.user_id, event.role, event.object_id)
+        for event in db.session.scalars(accounts)
     ] == [
-        ("account.signed-in", "success", cast.ana.user_id, cast.ana.user_id),
-        ("account.signed-out", "success", cast.ana.user_id, cast.ana.user_id),
-        ("account.signed-in", "refused", None, cast.ana.user_id),
+        ("account.signed-in", "success", cast.ana.user_id, "patient", cast.ana.user_id),
+        ("account.signed-out", "success", cast.ana.user_id, "patient", cast.ana.user_id),
+        ("account.signed-in", "refused", None, "visitor", cast.ana.user_id),
     ]
 
 
