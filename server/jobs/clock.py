@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import psycopg
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import create_engine
@@ -63,8 +64,6 @@ def _lead(settings: Settings, stopping: list[int]) -> None:
                         log.error("%s", sentence)
                 time.sleep(1)
         finally:
-            scheduler.pause()
-            scheduler.get_jobs("nowhere")  # waits for the pass that is under way: its jobs still find their executor
             scheduler.shutdown(wait=False)
 
 
@@ -80,11 +79,19 @@ def _wait_to_lead(connection: psycopg.Connection[Any], stopping: list[int]) -> N
         time.sleep(1)
 
 
+class _Executor(ThreadPoolExecutor):
+    """One that takes what a pass under way still hands out while the scheduler ends; it ends with the process."""
+
+    def shutdown(self, wait: bool = True) -> None:
+        pass
+
+
 def _start_scheduler(settings: Settings) -> BackgroundScheduler:
     """Jobs of the timetable; a run missed while nobody led happens once on return."""
     store = SQLAlchemyJobStore(engine=create_engine(settings.sqlalchemy_url, poolclass=NullPool))
     scheduler = BackgroundScheduler(
         jobstores={"default": store},
+        executors={"default": _Executor()},
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         timezone="UTC",
     )
