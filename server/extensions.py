@@ -15,7 +15,9 @@ from flask_wtf import CSRFProtect
 from psycopg.pq import TransactionStatus
 from sqlalchemy import MetaData, event
 from sqlalchemy.engine import Engine
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.pool import Pool
 
 # Every constraint gets the same name on every machine, so that a migration can find it again.
 NAMING = {
@@ -48,6 +50,17 @@ class Connection(psycopg.Connection[Any]):
 def _connect(_dialect: Any, _record: Any, arguments: list[Any], named: dict[str, Any]) -> Connection:
     return Connection.connect(*arguments, **named)
 
+
+def demand_line(driver: Any, _record: Any, _fairy: Any) -> None:
+    """A connection whose server has ended since is replaced before it is used, without asking the server anything."""
+    try:
+        for _ in range(2):  # its last words, and then the end of the line
+            driver.pgconn.consume_input()
+    except psycopg.OperationalError as error:
+        raise DisconnectionError("The database was restarted.") from error
+
+
+event.listen(Pool, "checkout", demand_line)
 
 # After the commit of a command its door shows what it read; with expiry each row would be fetched once more.
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
