@@ -28,7 +28,7 @@ def read_once(read: Read) -> Read:
         known = db.session().info.get("known")
         if known is None:
             return read(*args)
-        key = (read.__qualname__, *args)
+        key = (reading, *args)
         if key not in known:
             known[key] = read(*args)
         return known[key]
@@ -38,4 +38,4 @@ def read_once(read: Read) -> Read:
 
 def remember(read: Callable[..., Any], answers: Mapping[Any, Any]) -> None:
     """What `read` would answer for each of these arguments, from a statement about all of them."""
-    db.session().info["known"].update({(read.__qualname__, about): answer for about, answer in answers.items()})
+    db.session().info["known"].update({(read, about): answer for about, answer in answers.items()})

@@ -73,7 +73,7 @@ class RecoveryCodes(MfRecoveryCodesUtil):
 
 def _accepts(form: Any) -> bool:
     """Whether the code of this form is right; it is used up then."""
-    if not super(form.library_form, form).validate():
+    if not super(form.asked_by, form).validate():
         return False
     try:
         second_factor.check(form.user.id, form.code.data or "", actor=plain_visitor())
@@ -86,7 +86,7 @@ def _accepts(form: Any) -> bool:
 class CodeForm(TwoFactorVerifyCodeForm):
     """A code of the app or a recovery code: whoever signs in need not know which field is for which."""
 
-    library_form = TwoFactorVerifyCodeForm
+    asked_by = TwoFactorVerifyCodeForm
 
     def validate(self, **kwargs: Any) -> bool:
         return _accepts(self)
@@ -111,7 +111,7 @@ class WhichForm(TwoFactorSelectForm):
 
 
 class RecoveryForm(MfRecoveryForm):
-    library_form = MfRecoveryForm
+    asked_by = MfRecoveryForm
 
     def validate(self, **kwargs: Any) -> bool:
         return _accepts(self)

@@ -17,6 +17,7 @@ from server.services.letters import Letter
 from server.services.transaction import atomic
 from server.utils import clock
 from tests.cast import Cast, Person
+from tests.counting import counted
 
 
 def book(cast: Cast, who: Person | None = None, hour: int = 9) -> UUID:
@@ -198,3 +199,19 @@ def test_after_a_visit_a_text_is_sent_when_the_rule_says_so(app: Flask, cast: Ca
     letter = letters.compose(after(cast, "noshow", "no-show", channel="sms"), settings=app.config["FRONTDESK"])
     assert (letter.to, letter.html) == ("+1 212 555 0141", "")
     assert "Check-up" not in letter.text
+
+
+def test_a_batch_of_letters_asks_as_little_as_two_letters(app: Flask, cast: Cast) -> None:
+    reminders.create_rule({"minutes_before": 60}, actor=cast.olga.actor)
+    for hour in (9, 10, 11, 13, 14, 15):
+        book(cast, hour=hour)
+    by_rule = select(OutboxMessage.id).where(OutboxMessage.rule_id.is_not(None)).order_by(OutboxMessage.due_at)
+    ids = list(db.session.scalars(by_rule))
+    asked = []
+    for batch in (ids[:2], ids):
+        with counted() as statements:
+            composed = letters.compose_all(batch, settings=app.config["FRONTDESK"])
+        assert all(isinstance(letter, Letter) for letter in composed.values()), composed
+        asked.append(len(statements))
+    assert len(ids) == 6
+    assert asked[0] == asked[1]
